@@ -1,0 +1,39 @@
+# make run    install into .venv, run both notebooks together, show what comes out
+# make test   install what the tests need as well, run them all
+# make lab    JupyterLab on server.ipynb
+# make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT)
+
+# the first Python on the path that is new enough
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+run: .venv/installed
+	@$(BIN)/python -m yololab run
+
+lab: .venv/installed
+	@$(BIN)/python -m yololab lab
+
+serve: .venv/installed
+	@$(BIN)/python -m yololab serve
+
+test: .venv/installed-tests
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build
+
+.venv/installed: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "This lab needs Python 3.11 or newer: https://www.python.org/downloads/"; exit 1; }
+	@echo "Installing into .venv; the first time this takes a minute or two ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-tests: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+.PHONY: run lab serve test clean

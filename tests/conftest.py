@@ -1,0 +1,90 @@
+"""What the tests share: pictures made on the spot, an app with a client, the real COCO models where they lie."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from yololab.api import create_app
+from yololab.settings import ROOT, Settings
+
+IMAGES = ROOT / "images"
+SHARED = ROOT.parent / "shared"
+BASE = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch, tmp_path):
+    """Tests must not depend on the YOLOLAB_* variables or the uploads folder of whoever runs them."""
+    for name in [name for name in os.environ if name.startswith("YOLOLAB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("YOLOLAB_UPLOADS", str(tmp_path / "uploads"))
+
+
+def real_models() -> Path | None:
+    """The first folder of YOLOLAB_MODELS that holds the real COCO weights, as the tests were started."""
+    for part in MODELS.split(os.pathsep):
+        folder = (ROOT / part).resolve()
+        if part and (folder / "mobilenetv2-yolov3-nano.weights").is_file():
+            return folder
+    return None
+
+
+MODELS = os.environ.get("YOLOLAB_MODELS", "")
+
+
+@pytest.fixture
+def weights() -> Path:
+    """The folder with the real COCO models."""
+    folder = real_models()
+    if folder is None:
+        pytest.skip("needs mobilenetv2-yolov3-nano and yolo-fastest-1.1-xl: fetch them and set YOLOLAB_MODELS")
+    return folder
+
+
+@pytest.fixture
+def coco_sample() -> Path:
+    """128 photos of COCO val2017 with their boxes."""
+    folder = SHARED / "coco_val_sample"
+    if not folder.is_dir():
+        pytest.skip("needs the 128 COCO photos, which are not part of the repository (../shared/coco_val_sample)")
+    return folder
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """A BGR picture (240, 320, 3) with edges and smooth parts."""
+    picture = np.full((240, 320, 3), (60, 120, 180), np.uint8)
+    cv2.circle(picture, (110, 120), 60, (20, 30, 200), cv2.FILLED)
+    cv2.rectangle(picture, (200, 60), (300, 200), (200, 180, 40), cv2.FILLED)
+    return cv2.GaussianBlur(picture, (9, 9), 0)
+
+
+def ready_client(**settings) -> TestClient:
+    """A client of a new app; use it in a `with`, then wait with `wait_ready`."""
+    return TestClient(create_app(Settings(**settings)), base_url=BASE)
+
+
+def wait_ready(client: TestClient) -> TestClient:
+    """Ask /ready until the model has answered; its loading takes a moment."""
+    for _ in range(100_000):
+        if client.get("/ready").status_code == 200:
+            return client
+    raise AssertionError(client.get("/ready").text)
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A client of one ready app, which all tests share that leave it as it was."""
+    with ready_client(keep=False) as client:
+        yield wait_ready(client)
+
+
+@pytest.fixture
+def fresh():
+    """A client of a ready app of the test's own."""
+    with ready_client() as client:
+        yield wait_ready(client)

@@ -1,0 +1,148 @@
+import struct
+import zlib
+from io import BytesIO
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from yololab import decode, encode
+from yololab.errors import BadImage, TooLarge, Unsupported
+from yololab.images import ORIENTATION, media_type
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    out = BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def rgb(picture: np.ndarray) -> Image.Image:
+    return Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is that large and holds no more than its header and an empty body."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_lossless_formats_come_back_exactly(picture, kind):
+    assert (decode(saved(rgb(picture), kind, lossless=True)) == picture).all()
+
+
+def test_a_jpeg_is_decoded_as_opencv_does(picture):
+    data = saved(rgb(picture), "JPEG")
+    assert (decode(data) == cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_every_exif_orientation_comes_out_upright(picture, orientation, kind):
+    seen = picture[::4, ::4]
+    back = {  # how a camera would have stored the upright picture
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = np.ascontiguousarray(back[orientation](seen))
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {"lossless": True}
+    got = decode(saved(rgb(stored), kind, exif=exif, **options))
+    assert got.shape == seen.shape
+    assert np.abs(got.astype(int) - seen).max() <= (6 if kind == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white(mode):
+    image = Image.new("RGBA", (8, 8), (200, 0, 0, 0))
+    image.paste((0, 0, 200, 255), (0, 0, 4, 8))
+    got = decode(saved(image.convert(mode), "PNG"))
+    assert (got[:, 4:] == 255).all()
+    assert (got[:, :4] < 255).any()
+
+
+def test_grey_16_bit_is_scaled_not_clipped():
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    assert (decode(saved(Image.fromarray(ramp), "PNG"))[..., 0] == ramp >> 8).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "CMYK"])
+def test_other_modes_become_bgr(mode):
+    got = decode(saved(Image.new("RGB", (9, 7), "white").convert(mode), "JPEG" if mode == "CMYK" else "PNG"))
+    assert got.shape == (7, 9, 3) and got.dtype == np.uint8 and (got > 250).all()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_cost_the_picture(picture):
+    data = saved(rgb(picture), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+    assert decode(data).shape == picture.shape
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_cut_off_file_is_bad_not_half_a_picture(picture, kind, part):
+    data = saved(rgb(picture), kind)
+    with pytest.raises(BadImage, match="damaged or cut off"):
+        decode(data[: int(len(data) * part)])
+
+
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff" + b"x" * 999])
+def test_only_first_bytes_is_bad(data):
+    with pytest.raises(BadImage):
+        decode(data)
+
+
+def test_an_empty_file_is_bad():
+    with pytest.raises(BadImage, match="empty"):
+        decode(b"")
+
+
+@pytest.mark.parametrize("data", [b"hello", b"GIF89a" + b"\0" * 99, b"%PDF-1.7", b"\0\0\0\x18ftypheic", b"<svg/>"])
+def test_other_formats_are_unsupported(data):
+    with pytest.raises(Unsupported, match="JPEG, PNG or WebP"):
+        decode(data)
+
+
+def test_heic_says_what_to_do():
+    with pytest.raises(Unsupported, match="HEIC"):
+        decode(b"\0\0\0\x18ftypheic")
+
+
+@pytest.mark.parametrize("side", [8001, 12000, 60000, 2**31 - 1])
+def test_a_picture_bomb_is_refused_by_its_header(side):
+    with pytest.raises(TooLarge, match="64 megapixels"):
+        decode(png_header(side, side))
+
+
+def test_the_pixel_limit_is_a_parameter(picture):
+    data = encode(picture, "image/png")
+    assert decode(data, max_pixels=240 * 320).shape == picture.shape
+    with pytest.raises(TooLarge):
+        decode(data, max_pixels=240 * 320 - 1)
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "image/png"])
+def test_encode_makes_what_it_says(picture, kind):
+    data = encode(picture, kind)
+    assert media_type(data) == kind
+    assert np.abs(decode(data).astype(int) - picture).mean() < 2
+
+
+def test_encode_refuses_what_it_cannot_do(picture):
+    with pytest.raises(ValueError, match="image/gif"):
+        encode(picture, "image/gif")
+    with pytest.raises(TooLarge, match="image/png"):
+        encode(np.zeros((1, 65_501, 3), np.uint8), "image/jpeg")

@@ -1,0 +1,69 @@
+"""Engines run one network: pictures in, the rows of its YOLO heads out."""
+
+import re
+from collections.abc import Sequence
+from threading import Lock
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from .errors import BrokenModel
+from .models import Model
+
+
+class Engine(Protocol):
+    """What a detector needs of an engine; safe to call from many threads."""
+
+    def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """For each BGR uint8 picture (H, W, 3) its rows, float32 (R, 5 + C), one for each cell and anchor.
+
+        Columns: centre x, centre y, width, height as fractions of the picture, objectness,
+        then for each class objectness times class probability.
+        """
+
+
+class OpenCVEngine:
+    """The reference: OpenCV's DNN module reads the Darknet files itself. One net, one caller at a time."""
+
+    def __init__(self, model: Model, size: int = 416, scale: float = 1 / 255, keep_low_scores: bool = True):
+        """Load the net, to be fed `size` x `size` RGB pictures times `scale`.
+
+        keep_low_scores: OpenCV's importer zeroes class scores under 0.2; True lifts that.
+        Raises BrokenModel where OpenCV cannot read the files.
+        """
+        cfg = model.cfg.read_bytes()
+        if keep_low_scores:
+            cfg = re.sub(rb"(?m)^\s*\[yolo\].*$", b"[yolo]\nthresh=0", re.sub(rb"(?m)^\s*thresh\s*=.*$", b"", cfg))
+        try:
+            weights = np.fromfile(model.weights, np.uint8)
+            self._net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg, np.uint8), weights)
+            needed = _weight_bytes(self._net)
+        except cv2.error as error:
+            raise BrokenModel(
+                f"OpenCV cannot read {model.cfg} with {model.weights}: {error.err[:200]}. Fetch or copy both anew."
+            ) from error
+        if weights.nbytes < needed:  # OpenCV itself would read on past the end
+            raise BrokenModel(
+                f"{model.weights} has {weights.nbytes} bytes, and {model.cfg.name} needs at least {needed}: "
+                "it is cut off, or belongs to another cfg. Fetch or copy it anew."
+            )
+        self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        self._heads = self._net.getUnconnectedOutLayersNames()
+        self._size, self._scale = (size, size), scale
+        self._lock = Lock()  # setInput and forward are two calls on one shared net
+
+    def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [self._rows(picture) for picture in pictures]
+
+    def _rows(self, picture: np.ndarray) -> np.ndarray:
+        blob = cv2.dnn.blobFromImage(picture, self._scale, self._size, (0, 0, 0), swapRB=True, crop=False)
+        with self._lock:
+            self._net.setInput(blob)
+            return np.concatenate(self._net.forward(self._heads))  # a copy: the net reuses its own memory
+
+
+def _weight_bytes(net: cv2.dnn.Net) -> int:
+    """The least bytes of a .weights file for this net: Darknet's shortest header and a float32 for each weight."""
+    layers = [net.getLayer(net.getLayerId(name)) for name in net.getLayerNames()]
+    return 16 + 4 * sum(blob.size for layer in layers if layer.type != "Region" for blob in layer.blobs)

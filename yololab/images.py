@@ -1,0 +1,101 @@
+"""The first and the last stage: bytes to a BGR array, a BGR array to bytes."""
+
+from io import BytesIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .errors import BadImage, TooLarge, Unsupported
+
+MAX_PIXELS = 64 * 10**6
+JPEG_QUALITY = 90
+JPEG_MAX_SIDE = 65_500  # libjpeg's limit
+ORIENTATION = 0x0112  # the Exif tag
+UPRIGHT = {  # Exif 2.32, 4.6.4: how to undo each orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def media_type(data: bytes) -> str:
+    """The media type that the first bytes tell: image/jpeg, image/png or image/webp.
+
+    Raises BadImage for no bytes at all, Unsupported for any other format.
+    """
+    if not data:
+        raise BadImage("The file is empty. Send a JPEG, PNG or WebP picture.")
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    mend = "Save an HEIC photo as JPEG first." if data[4:8] == b"ftyp" else "Save it as one of these and send it again."
+    raise Unsupported(f"The file is not a JPEG, PNG or WebP picture, by its first bytes. {mend}")
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The upright picture as BGR uint8, shape (H, W, 3): Exif orientation applied, transparency laid on white.
+
+    The size is checked from the header, before anything is decoded.
+    Raises BadImage, TooLarge (more than `max_pixels` pixels) or Unsupported.
+    """
+    kind = media_type(data)
+    try:
+        with Image.open(BytesIO(data), formats=[kind.removeprefix("image/")]) as image:
+            if image.width * image.height > max_pixels:
+                raise _too_large(max_pixels)
+            return _upright_bgr(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(max_pixels) from error
+    except TooLarge:
+        raise
+    except Exception as error:  # Pillow's decoders raise many types on broken bytes, SyntaxError among them
+        raise BadImage(
+            f"The file starts like {kind} and does not decode: it is damaged or cut off. "
+            "Open it in a picture viewer and save it anew."
+        ) from error
+
+
+def _too_large(max_pixels: int) -> TooLarge:
+    return TooLarge(f"The picture has more than {max_pixels / 1e6:.0f} megapixels. Make it smaller and send it again.")
+
+
+def _upright_bgr(image: Image.Image) -> np.ndarray:
+    turn = UPRIGHT.get(_orientation(image))
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip, not scale
+        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    if turn is not None:
+        image = image.transpose(turn)
+    return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # broken metadata is no reason to refuse a picture
+        return 1
+
+
+def encode(picture: np.ndarray, media_type: str = "image/jpeg") -> bytes:
+    """A BGR uint8 picture (H, W, 3) as the bytes of an image/jpeg or image/png file.
+
+    Raises TooLarge where a side is longer than JPEG can hold, ValueError for any other media type.
+    """
+    if media_type == "image/png":
+        return cv2.imencode(".png", picture)[1].tobytes()
+    if media_type != "image/jpeg":
+        raise ValueError(f"media_type is {media_type!r}, not 'image/jpeg' or 'image/png'")
+    if max(picture.shape[:2]) > JPEG_MAX_SIDE:
+        raise TooLarge(f"A JPEG's sides have at most {JPEG_MAX_SIDE} pixels. Ask for image/png, or send less.")
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

@@ -1,0 +1,29 @@
+"""What the API counts for Prometheus; each app has its own registry, so that tests and notebooks may make many."""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds
+
+
+class Metrics:
+    """Counters of one app. With PROMETHEUS_MULTIPROC_DIR set, `text` sums those of all its worker processes."""
+
+    def __init__(self):
+        self._registry = CollectorRegistry()
+        made = {"registry": self._registry}
+        self.requests = Counter("yololab_requests", "Requests by route and status", ["route", "status"], **made)
+        self.refused = Counter("yololab_refused", "Requests refused because the queue was full", **made)
+        self.detections = Counter("yololab_detections", "Objects found", ["model", "label"], **made)
+        self.stage = Histogram("yololab_stage_seconds", "Time in each stage", ["stage"], buckets=BUCKETS, **made)
+        self.waiting = Gauge("yololab_waiting", "Requests in the queue", multiprocess_mode="livesum", **made)
+
+    def text(self) -> bytes:
+        """The Prometheus text format."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        every = CollectorRegistry()
+        MultiProcessCollector(every)
+        return generate_latest(every)

@@ -1,0 +1,104 @@
+"""What the API's JSON looks like; read by OpenAPI, and so by /docs."""
+
+from pydantic import BaseModel, Field
+
+PICTURES = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
+PICTURES["image/png"] = PICTURES["image/jpeg"]
+
+
+class Welcome(BaseModel):
+    message: str
+    version: str
+    model: str = Field(description="the default model")
+    docs: str
+
+
+class State(BaseModel):
+    status: str
+
+
+class InputSize(BaseModel):
+    width: int
+    height: int
+
+
+class KnownModel(BaseModel):
+    """A model that is installed, or that `python -m yololab fetch NAME` installs."""
+
+    name: str
+    installed: bool
+    classes: int | None = Field(description="number of classes; null while it is not installed")
+    input_size: InputSize | None = Field(description="pixels, by its cfg; pictures are fed at 416x416 all the same")
+    bytes: int | None = Field(description="size of the weights")
+    sha256: str | None = Field(description="of the weights")
+    default_confidence: float
+
+
+class Box(BaseModel):
+    """Corners in pixels of the upright picture, clipped to it."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class FoundObject(BaseModel):
+    label: str
+    confidence: float = Field(ge=0, le=1)
+    box: Box
+
+
+class Size(BaseModel):
+    width: int
+    height: int
+
+
+class Answer(BaseModel):
+    """Detections, highest confidence first."""
+
+    model: str
+    image: Size
+    detections: list[FoundObject]
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "model": "starter",
+                    "image": {"width": 640, "height": 480},
+                    "detections": [
+                        {"label": "apple", "confidence": 0.83, "box": {"x1": 201.5, "y1": 90.2, "x2": 433, "y2": 388.1}}
+                    ],
+                }
+            ]
+        }
+    }
+
+
+class Problem(BaseModel):
+    """Every error: a sentence that says what was wrong and what to do."""
+
+    detail: str
+
+
+def _problem(text: str, detail: str) -> dict:
+    return {"model": Problem, "description": text, "content": {"application/json": {"example": {"detail": detail}}}}
+
+
+DOOR = {
+    400: _problem("A Host that is not ours", "This server does not answer to the host 'evil.example'. ..."),
+    401: _problem("No key, where one is set", "This server wants a key. Send it in the header X-API-Key."),
+    403: _problem("A wrong key", "The key in X-API-Key is wrong."),
+}
+DETECTION = {
+    400: _problem(
+        "An empty or damaged picture; a Host that is not ours", "The file is empty. Send a JPEG, PNG or WebP picture."
+    ),
+    401: DOOR[401],
+    403: _problem("A wrong key; a page of another site", "The key in X-API-Key is wrong."),
+    404: _problem("No such model, or not installed", "There is no model 'yolo'. ..."),
+    413: _problem("More than 20 MiB or 64 megapixels", "The picture has more than 64 megapixels. ..."),
+    415: _problem("Not a form, or not JPEG, PNG or WebP", "The file is not a JPEG, PNG or WebP picture, ..."),
+    503: _problem("Busy or not ready; `Retry-After` says when", "The server is busy: 64 requests wait already. ..."),
+}

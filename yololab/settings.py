@@ -1,0 +1,56 @@
+"""Every setting of the lab in one place: from YOLOLAB_* variables, then the file .env, then these defaults."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The repository. Relative paths in settings start here, whatever the working folder is."""
+
+
+class Settings(BaseSettings):
+    """Settings of one app or server; `Settings(port=0)` overrides, the environment and .env come next."""
+
+    model_config = SettingsConfigDict(env_prefix="YOLOLAB_", env_file=ROOT / ".env", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 lets other machines in")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    url: str = Field("http://127.0.0.1:8000", description="where client.ipynb finds the server")
+    root_path: str = Field("", description="path prefix that a proxy in front strips, e.g. /user/ann/proxy/8000")
+    allowed_hosts: str = Field("", description="Host names to answer to besides loopback, separated by commas")
+    api_key: str = Field("", description="where set, requests must bring it as X-API-Key")
+
+    model: str = Field("starter", description="the default model")
+    models: str = Field("", description=f"folders with more models, separated by {os.pathsep!r}; searched first")
+    queue: int = Field(64, ge=0, description="requests that may wait for the model; more are answered 503")
+
+    max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
+    max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
+    keep: bool = Field(True, description="keep a copy of what /predict answers")
+    uploads: Path = Field(Path("images_uploaded"), description="where those copies lie")
+    uploads_quota: int = Field(200 * 2**20, ge=0, description="bytes that they may take; the oldest go first")
+
+    @field_validator("uploads")
+    @classmethod
+    def _from_root(cls, path: Path) -> Path:
+        return ROOT / path.expanduser()
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names in `allowed_hosts`, in lower case."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
+    @property
+    def model_folders(self) -> list[Path]:
+        """Where models are looked for, in order: `models`, the repository's models/, the user's cache."""
+        listed = [ROOT / Path(part).expanduser() for part in self.models.split(os.pathsep) if part]
+        return [*listed, ROOT / "models", user_cache()]
+
+
+def user_cache() -> Path:
+    """The folder that `python -m yololab fetch` downloads to."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("yololab") / "models"

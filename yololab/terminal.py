@@ -1,0 +1,44 @@
+"""`python -m yololab serve`: the API from a terminal, until Ctrl+C or SIGTERM."""
+
+import sys
+
+import uvicorn
+
+from .api import create_app
+from .guard import LOOPBACK
+from .settings import Settings
+
+
+class Server(uvicorn.Server):
+    """Tells the app that a stop was asked for, so that /ready answers 503 at once."""
+
+    def handle_exit(self, sig, frame) -> None:
+        self.config.app.state.stopping = True
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until stopped; accepted requests are finished first. Returns the exit status."""
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=30,
+        server_header=False,
+    )
+    try:
+        listener = config.bind_socket()
+    except SystemExit:  # uvicorn has logged the reason
+        print(f"Set YOLOLAB_PORT to another port than {settings.port}, or to 0 for a free one.", file=sys.stderr)
+        return 1
+    if settings.host not in LOOPBACK:
+        print(
+            f"Warning: listening on {settings.host}: everybody on the network can send pictures. "
+            "YOLOLAB_API_KEY asks them for a key.",
+            file=sys.stderr,
+        )
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    print(f"Try it: http://{host}:{listener.getsockname()[1]}{settings.root_path}/docs", file=sys.stderr)
+    Server(config).run(sockets=[listener])
+    return 0
