@@ -150,8 +150,9 @@ def test_threads_get_what_one_thread_gets(starter):
 
 
 def test_agrees_with_cvlib(weights, coco_sample):
-    import yololab.compat  # noqa: F401
     from cvlib.object_detection import YOLO
+
+    import yololab.compat  # noqa: F401
 
     name = str(weights / "mobilenetv2-yolov3-nano")
     with contextlib.redirect_stdout(io.StringIO()):

@@ -99,7 +99,9 @@ def test_a_cut_off_file_is_bad_not_half_a_picture(picture, kind, part):
         decode(data[: int(len(data) * part)])
 
 
-@pytest.mark.parametrize("data", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff" + b"x" * 999])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff" + b"x" * 999]
+)
 def test_only_first_bytes_is_bad(data):
     with pytest.raises(BadImage):
         decode(data)

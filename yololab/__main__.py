@@ -53,10 +53,12 @@ def _lab(options) -> int:
 
 
 def _fetch(options) -> int:
-    from .models import fetch
+    from .models import fetch, installed
 
+    here = installed(Settings().model_folders)
     for name in options.name:
-        model = fetch(name, user_cache())
+        model = here.get(name) or fetch(name, user_cache())
+        model.verify()
         print(f"{model.name} is installed and verified: {model.weights}")
     return 0
 

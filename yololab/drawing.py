@@ -34,7 +34,7 @@ def annotate(picture: np.ndarray, detections: Iterable[Detection]) -> np.ndarray
     canvas = picture.copy()
     height, width = canvas.shape[:2]
     scale = max(0.4, min(width, height) / 900)
-    line = max(1, round(2 * scale))
+    line = max(1, round(4 * scale))
     for detection in sorted(detections, key=lambda d: d.confidence):
         color = color_of(detection.label)[::-1]
         x1, y1, x2, y2 = (round(value) for value in detection.box)
@@ -45,7 +45,7 @@ def annotate(picture: np.ndarray, detections: Iterable[Detection]) -> np.ndarray
 
 def _tag(canvas: np.ndarray, text: str, corner: tuple[int, int], color: tuple, scale: float) -> None:
     """Write on a filled strip over the box's upper left corner, moved inside the picture where it would leave it."""
-    height, width = canvas.shape[:2]
+    width = canvas.shape[1]
     (w, h), below = cv2.getTextSize(text, FONT, scale, 1)
     x = max(0, min(corner[0], width - w))
     bottom = max(corner[1], h + 2 * below)

@@ -38,7 +38,7 @@ class OpenCVEngine:
         try:
             weights = np.fromfile(model.weights, np.uint8)
             self._net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg, np.uint8), weights)
-            needed = _weight_bytes(self._net)
+            needed = _weight_bytes(self._net, weights)
         except cv2.error as error:
             raise BrokenModel(
                 f"OpenCV cannot read {model.cfg} with {model.weights}: {error.err[:200]}. Fetch or copy both anew."
@@ -63,7 +63,9 @@ class OpenCVEngine:
             return np.concatenate(self._net.forward(self._heads))  # a copy: the net reuses its own memory
 
 
-def _weight_bytes(net: cv2.dnn.Net) -> int:
-    """The least bytes of a .weights file for this net: Darknet's shortest header and a float32 for each weight."""
+def _weight_bytes(net: cv2.dnn.Net, weights: np.ndarray) -> int:
+    """The bytes that a .weights file for this net has: Darknet's header and a float32 for each weight."""
+    major, minor = np.frombuffer(weights[:8].tobytes().ljust(8, b"\0"), "<i4").tolist()
+    header = 20 if 10 * major + minor >= 2 else 16  # since 0.2 it counts the pictures seen in 64 bits
     layers = [net.getLayer(net.getLayerId(name)) for name in net.getLayerNames()]
-    return 16 + 4 * sum(blob.size for layer in layers if layer.type != "Region" for blob in layer.blobs)
+    return header + 4 * sum(blob.size for layer in layers if layer.type != "Region" for blob in layer.blobs)

@@ -29,5 +29,5 @@ def show_figure(figure, alt: str) -> None:
     from IPython.display import display
 
     out = BytesIO()
-    figure.savefig(out, format="png", dpi=72)
+    figure.savefig(out, format="png", dpi=72, bbox_inches="tight")
     display({"image/png": out.getvalue()}, raw=True, metadata={"image/png": {"alt": alt}})

@@ -67,7 +67,8 @@ class Guard:
         if not self._is_ours(host):
             raise Refused(
                 f"This server does not answer to the host {host!r}. "
-                "Use 127.0.0.1 or localhost, or add the name to YOLOLAB_ALLOWED_HOSTS.", 400
+                "Use 127.0.0.1 or localhost, or add the name to YOLOLAB_ALLOWED_HOSTS.",
+                400,
             )
         if scope["method"] not in SAFE:
             self._check_origin(headers, host)

@@ -32,7 +32,11 @@ def executed(path: Path, out: Path = BUILD, **env: str) -> Iterator[nbformat.Not
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # ipykernel 7 warns of its plain TCP on loopback at every start
+        resources={"metadata": {"path": str(path.parent)}},
     )
     with client.setup_kernel(env=os.environ | env):
         try:

@@ -27,7 +27,7 @@ class KnownModel(BaseModel):
 
     name: str
     installed: bool
-    classes: int | None = Field(description="number of classes; null while it is not installed")
+    classes: int | None = Field(description="number of classes; null where it is not installed, or broken")
     input_size: InputSize | None = Field(description="pixels, by its cfg; pictures are fed at 416x416 all the same")
     bytes: int | None = Field(description="size of the weights")
     sha256: str | None = Field(description="of the weights")
@@ -68,7 +68,11 @@ class Answer(BaseModel):
                     "model": "starter",
                     "image": {"width": 640, "height": 480},
                     "detections": [
-                        {"label": "apple", "confidence": 0.83, "box": {"x1": 201.5, "y1": 90.2, "x2": 433, "y2": 388.1}}
+                        {
+                            "label": "apple",
+                            "confidence": 0.83,
+                            "box": {"x1": 201.5, "y1": 90.2, "x2": 433, "y2": 388.1},
+                        }
                     ],
                 }
             ]
@@ -83,7 +87,11 @@ class Problem(BaseModel):
 
 
 def _problem(text: str, detail: str) -> dict:
-    return {"model": Problem, "description": text, "content": {"application/json": {"example": {"detail": detail}}}}
+    return {
+        "model": Problem,
+        "description": text,
+        "content": {"application/json": {"example": {"detail": detail}}},
+    }
 
 
 DOOR = {
@@ -93,7 +101,8 @@ DOOR = {
 }
 DETECTION = {
     400: _problem(
-        "An empty or damaged picture; a Host that is not ours", "The file is empty. Send a JPEG, PNG or WebP picture."
+        "An empty or damaged picture; a Host that is not ours",
+        "The file is empty. Send a JPEG, PNG or WebP picture.",
     ),
     401: DOOR[401],
     403: _problem("A wrong key; a page of another site", "The key in X-API-Key is wrong."),

@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from . import __version__
-from .errors import LabError
+from .errors import BrokenModel, Busy, LabError
 from .guard import too_large
 from .models import Entry, Model, installed, registry
 from .schemas import DOOR, InputSize, KnownModel, Problem, State, Welcome
@@ -58,12 +58,16 @@ def metrics(request: Request) -> Response:
 
 
 def _of_model(model: Model) -> KnownModel:
-    width, height = model.input_size
+    try:
+        classes, (width, height) = model.classes, model.input_size
+        size = InputSize(width=width, height=height)
+    except BrokenModel:  # a request for it says why; the list goes on
+        classes = size = None
     return KnownModel(
         name=model.name,
         installed=True,
-        classes=model.classes,
-        input_size=InputSize(width=width, height=height),
+        classes=classes,
+        input_size=size,
         bytes=model.bytes,
         sha256=model.sha256(),
         default_confidence=model.confidence,
@@ -85,6 +89,8 @@ def _of_entry(entry: Entry) -> KnownModel:
 
 async def on_lab_error(request: Request, error: LabError) -> JSONResponse:
     """An error of ours, as {"detail": sentence} with its own status and headers."""
+    if isinstance(error, Busy):
+        request.app.state.lab.metrics.refused.inc()
     return JSONResponse({"detail": str(error)}, error.status, error.headers)
 
 

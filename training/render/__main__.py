@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 
-from . import stage, truth
-from .scenes import PICTURES
+from . import indoors, outdoors, stage, truth  # noqa: F401 (the scenes register themselves)
+from .gallery import PICTURES
 
 ROOT = Path(__file__).parents[2]
 NAMES = ROOT / "models" / "starter.names"
@@ -19,21 +19,24 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m training.render", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
     parser.add_argument("--output", type=Path, default=ROOT / "images")
-    parser.add_argument("--draft", action="store_true", help="small and grainy, to look at while building a scene")
+    parser.add_argument("--draft", action="store_true", help="small and grainy, for work on a scene")
+    parser.add_argument("--boxes", action="store_true", help="only renew truth.json, leave the pictures")
     options = parser.parse_args()
     options.output.mkdir(exist_ok=True)
     record = options.output / "truth.json"
-    pictures = truth.read(record) if record.exists() else {}
+    entries = truth.read(record) if record.exists() else {}
+    entries = {file: entry for file, entry in entries.items() if (options.output / file).exists()}
     for name in options.names or PICTURES:
+        file = options.output / f"{name}.jpg"
         PICTURES[name]()
-        with tempfile.TemporaryDirectory() as folder:
-            stage.shoot(Path(folder, "picture.png"), options.draft)
-            picture = cv2.imread(str(Path(folder, "picture.png")))
-        height, width = picture.shape[:2]
-        pictures[f"{name}.jpg"] = width, height, truth.visible_boxes()
-        (options.output / f"{name}.jpg").write_bytes(jpeg(picture))
-        print(name, *((label, box) for label, box, _ in pictures[f"{name}.jpg"][2]), flush=True)
-        record.write_text(json.dumps(truth.coco(pictures, NAMES.read_text().splitlines()), indent=1) + "\n")
+        if not options.boxes:
+            with tempfile.TemporaryDirectory() as folder:
+                stage.shoot(Path(folder, "picture.png"), options.draft)
+                file.write_bytes(jpeg(cv2.imread(str(Path(folder, "picture.png")))))
+        height, width = cv2.imread(str(file)).shape[:2]
+        entries[file.name] = width, height, truth.visible_boxes()
+        print(name, *(f"{label} {box}" for label, box, _ in entries[file.name][2]), flush=True)
+        record.write_text(json.dumps(truth.coco(entries, NAMES.read_text().splitlines()), indent=1) + "\n")
 
 
 def jpeg(picture, most=120_000):
@@ -45,4 +48,5 @@ def jpeg(picture, most=120_000):
     return data.tobytes()
 
 
-main()
+if __name__ == "__main__":
+    main()

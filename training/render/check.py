@@ -36,7 +36,10 @@ def main(arguments):
     for file in [a for a in arguments if not a.endswith(".cfg")]:
         for model, network in networks.items():
             found = detect(network, names, cv2.imread(file))
-            print(f"{Path(file).name:20} {model:24}", ", ".join(f"{label} {score:.2f}" for label, score, _ in found))
+            print(
+                f"{Path(file).name:20} {model:24}",
+                ", ".join(f"{label} {score:.2f}" for label, score, _ in found),
+            )
 
 
 if __name__ == "__main__":

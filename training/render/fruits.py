@@ -5,8 +5,22 @@ import random
 
 from . import materials, shapes
 
-APPLE = [(0, 0.16), (0.1, 0.1), (0.26, 0.02), (0.42, 0.03), (0.66, 0.2), (0.88, 0.56), (1, 1.0), (0.98, 1.3),
-         (0.84, 1.58), (0.62, 1.73), (0.42, 1.75), (0.24, 1.67), (0.1, 1.52), (0, 1.44)]
+APPLE = [
+    (0, 0.16),
+    (0.1, 0.1),
+    (0.26, 0.02),
+    (0.42, 0.03),
+    (0.66, 0.2),
+    (0.88, 0.56),
+    (1, 1.0),
+    (0.98, 1.3),
+    (0.84, 1.58),
+    (0.62, 1.73),
+    (0.42, 1.75),
+    (0.24, 1.67),
+    (0.1, 1.52),
+    (0, 1.44),
+]
 BANANA_WIDTH = [0.18, 0.26, 0.34, 0.55, 0.82, 0.97, 1.0, 1.0, 0.96, 0.82, 0.55, 0.26, 0.2, 0.16]
 
 
@@ -32,12 +46,18 @@ def orange(radius=0.04):
     profile = []
     for i in range(49):
         t = math.pi * i / 48
-        dimple = 0.06 * math.exp(-((math.pi - t) / 0.16) ** 2)
+        dimple = 0.06 * math.exp(-(((math.pi - t) / 0.16) ** 2))
         profile.append((radius * math.sin(t), radius * 0.95 * (1 - math.cos(t) - dimple)))
     body = shapes.lathe("orange", profile, materials.orange_peel())
     green = materials.plain("calyx", (0.12, 0.13, 0.03), 0.8)
-    star = shapes.sweep("star", [(0, 0, 1.82 * radius), (0, 0, 1.88 * radius)], [0.11 * radius, 0.07 * radius],
-                        green, 20, lambda a: 1 + 0.35 * math.cos(5 * a))
+    star = shapes.sweep(
+        "star",
+        [(0, 0, 1.82 * radius), (0, 0, 1.88 * radius)],
+        [0.11 * radius, 0.07 * radius],
+        green,
+        20,
+        lambda a: 1 + 0.35 * math.cos(5 * a),
+    )
     return shapes.join([body, star])
 
 
@@ -46,15 +66,24 @@ def banana(length=0.20, thickness=0.0165):
     n = len(BANANA_WIDTH)
     bow = 1.75  # the arc it follows, in radians
     radius = length / (2 * math.sin(bow / 2))
-    ends = [(radius * math.sin(bow * (i / (n - 1) - 0.5)), radius * (1 - math.cos(bow * (i / (n - 1) - 0.5))), w)
-            for i, w in enumerate(BANANA_WIDTH)]
+    ends = [
+        (radius * math.sin(bow * (i / (n - 1) - 0.5)), radius * (1 - math.cos(bow * (i / (n - 1) - 0.5))), w)
+        for i, w in enumerate(BANANA_WIDTH)
+    ]
     fine = shapes.curve(ends)
     path = [(x, y, thickness * (0.95 + 0.5 * max(0, -x / length - 0.3))) for x, y, _ in fine]
-    body = shapes.sweep("banana", path, [thickness * w for _, _, w in fine],
-                        materials.attribute_paint("banana", 0.42, subsurface_weight=0.06, subsurface_scale=0.004),
-                        30, lambda a: 1 + 0.05 * math.cos(5 * a))
-    spots = [(random.uniform(-0.42, 0.42) * length, random.uniform(0, 6.28), random.uniform(0.001, 0.0025))
-             for _ in range(26)]
+    body = shapes.sweep(
+        "banana",
+        path,
+        [thickness * w for _, _, w in fine],
+        materials.attribute_paint("banana", 0.42, subsurface_weight=0.06, subsurface_scale=0.004),
+        30,
+        lambda a: 1 + 0.05 * math.cos(5 * a),
+    )
+    spots = [
+        (random.uniform(-0.42, 0.42) * length, random.uniform(0, 6.28), random.uniform(0.001, 0.0025))
+        for _ in range(26)
+    ]
 
     def colour(point):
         """Yellow, greener at the stem, brown at both ends and in a few freckles."""

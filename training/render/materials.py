@@ -30,8 +30,17 @@ def wood(dark=(0.16, 0.07, 0.028), light=(0.42, 0.22, 0.095), plank=0.14, roughn
     s = Shader("wood", roughness=roughness)
     flat = s.coordinates()
     boards = s.node(
-        "TexBrick", settings={"offset": 0.37}, Vector=flat, Color1=(0.78,) * 3, Color2=(1.12,) * 3,
-        Mortar=(0.25,) * 3, Scale=1.0, Mortar_Size=0.0012, Mortar_Smooth=0.4, Brick_Width=1.9, Row_Height=plank,
+        "TexBrick",
+        settings={"offset": 0.37},
+        Vector=flat,
+        Color1=(0.78,) * 3,
+        Color2=(1.12,) * 3,
+        Mortar=(0.25,) * 3,
+        Scale=1.0,
+        Mortar_Size=0.0012,
+        Mortar_Smooth=0.4,
+        Brick_Width=1.9,
+        Row_Height=plank,
     )
     grain = s.noise(s.coordinates(scale=(3, 42, 42)), 1.0, 9.0, 0.9)
     pores = s.noise(s.coordinates(scale=(30, 900, 900)), 1.0, 2.0)
@@ -52,14 +61,21 @@ def plaster(colour):
     return s.material
 
 
-def tiles(colour, joint=(0.45, 0.44, 0.42)):
-    """Glazed kitchen tiles of 20 by 10 cm."""
-    s = Shader("tiles", roughness=0.18)
+def tiles(colour, joint=(0.45, 0.44, 0.42), size=(0.2, 0.1), roughness=0.18):
+    """Rows of tiles or bricks, each row shifted by half of one; size and joint colour as given."""
+    s = Shader("tiles", roughness=roughness)
     bricks = s.node(
-        "TexBrick", Vector=s.coordinates(), Color1=colour, Color2=tuple(c * 0.9 for c in colour), Mortar=joint,
-        Scale=1.0, Mortar_Size=0.004, Brick_Width=0.2, Row_Height=0.1,
+        "TexBrick",
+        Vector=s.coordinates(),
+        Color1=colour,
+        Color2=tuple(c * (0.8 + roughness / 10) for c in colour),
+        Mortar=joint,
+        Scale=1.0,
+        Mortar_Size=0.04 * size[1],
+        Brick_Width=size[0],
+        Row_Height=size[1],
     )
-    s.put("Base Color", bricks)
+    s.put("Base Color", s.mix(roughness * 0.6, bricks, s.noise(s.coordinates(), 7.0, 8.0), "SOFT_LIGHT"))
     return s.material
 
 
@@ -96,8 +112,14 @@ def asphalt():
     s = Shader("asphalt", roughness=0.8)
     grit = s.noise(s.coordinates(), 240.0, 4.0)
     stains = s.noise(s.coordinates(), 0.7, 5.0)
-    s.put("Base Color", s.mix(0.5, s.ramp(grit, (0.3, (0.02,) * 3), (0.7, (0.15,) * 3)),
-                              s.ramp(stains, (0.3, (0.045,) * 3), (0.7, (0.11, 0.105, 0.1)))))
+    s.put(
+        "Base Color",
+        s.mix(
+            0.5,
+            s.ramp(grit, (0.3, (0.02,) * 3), (0.7, (0.15,) * 3)),
+            s.ramp(stains, (0.3, (0.045,) * 3), (0.7, (0.11, 0.105, 0.1))),
+        ),
+    )
     s.bump(grit, 0.5, 0.004)
     return s.material
 

@@ -28,10 +28,12 @@ def curve(points, steps=6):
     for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         for i in range(steps):
             t = i / steps
-            result.append(tuple(
-                0.5 * (2 * q + (r - p) * t + (2 * p - 5 * q + 4 * r - s) * t**2 + (3 * q - p - 3 * r + s) * t**3)
-                for p, q, r, s in zip(a, b, c, d, strict=True)
-            ))
+            result.append(
+                tuple(
+                    0.5 * (2 * q + (r - p) * t + (2 * p - 5 * q + 4 * r - s) * t**2 + (3 * q - p - 3 * r + s) * t**3)
+                    for p, q, r, s in zip(a, b, c, d, strict=True)
+                )
+            )
     return [*result, tuple(points[-1])]
 
 
@@ -40,7 +42,8 @@ def lathe(name, profile, material, sides=72):
     n = len(profile)
     vertices = [
         (max(r, 0.0) * math.cos(2 * math.pi * i / sides), max(r, 0.0) * math.sin(2 * math.pi * i / sides), z)
-        for i in range(sides) for r, z in profile
+        for i in range(sides)
+        for r, z in profile
     ]
     faces = []
     for i in range(sides):

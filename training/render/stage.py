@@ -69,8 +69,12 @@ def wall(material, distance):
 
 def road(material, near, far):
     """A flat strip across the view from y = near to far, just above the ground."""
-    return shapes.mesh("road", [(-60, near, 0.003), (60, near, 0.003), (60, far, 0.003), (-60, far, 0.003)],
-                       [(0, 1, 2, 3)], material)
+    return shapes.mesh(
+        "road",
+        [(-60, near, 0.003), (60, near, 0.003), (60, far, 0.003), (-60, far, 0.003)],
+        [(0, 1, 2, 3)],
+        material,
+    )
 
 
 def room(wood=None, paint=(0.62, 0.58, 0.50), distance=1.5, depth=0.6, covering=None):
@@ -100,7 +104,8 @@ def shoot(path, draft=False):
     scene = bpy.context.scene
     scene.render.filepath = str(path)
     if draft:
-        scene.render.resolution_percentage = 50
+        scene.render.resolution_x //= 2
+        scene.render.resolution_y //= 2
         scene.cycles.samples //= 4
     sys.stdout.flush()
     out = os.dup(1)  # Blender reports every sample on stdout, past Python

@@ -36,10 +36,16 @@ def coco(pictures, names):
     for image_id, (file, (width, height, boxes)) in enumerate(sorted(pictures.items()), 1):
         document["images"].append({"id": image_id, "file_name": file, "width": width, "height": height})
         for label, box, area in boxes:
-            document["annotations"].append({
-                "id": len(document["annotations"]) + 1, "image_id": image_id,
-                "category_id": names.index(label) + 1, "bbox": box, "area": area, "iscrowd": 0,
-            })
+            document["annotations"].append(
+                {
+                    "id": len(document["annotations"]) + 1,
+                    "image_id": image_id,
+                    "category_id": names.index(label) + 1,
+                    "bbox": box,
+                    "area": area,
+                    "iscrowd": 0,
+                }
+            )
     return document
 
 
