@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import cv2
 import numpy as np

@@ -85,9 +85,9 @@ def test_a_request_in_flight_is_finished(app):
 
 
 def test_a_taken_port_says_who_has_it(app):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        with pytest.raises(PortTaken, match=rf"process {os.getpid()}.*port=None"):
-            serve(app, port=other.getsockname()[1])
+    told = rf"process {os.getpid()}.*port=None"
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTaken, match=told):
+        serve(app, port=other.getsockname()[1])
 
 
 def test_a_start_up_that_fails_is_told_and_frees_the_port():

@@ -10,7 +10,13 @@ from .settings import Settings
 
 
 class Server(uvicorn.Server):
-    """Tells the app that a stop was asked for, so that /ready answers 503 at once."""
+    """Says where it answers, and tells the app when a stop is asked for, so that /ready answers 503 at once."""
+
+    async def startup(self, sockets=None) -> None:
+        await super().startup(sockets)
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host, self.config.host)
+        port = sockets[0].getsockname()[1]
+        print(f"Try it: http://{host}:{port}{self.config.root_path}/docs", file=sys.stderr, flush=True)
 
     def handle_exit(self, sig, frame) -> None:
         self.config.app.state.stopping = True
@@ -38,7 +44,5 @@ def serve(settings: Settings) -> int:
             "YOLOLAB_API_KEY asks them for a key.",
             file=sys.stderr,
         )
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-    print(f"Try it: http://{host}:{listener.getsockname()[1]}{settings.root_path}/docs", file=sys.stderr)
     Server(config).run(sockets=[listener])
     return 0

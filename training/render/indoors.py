@@ -83,7 +83,7 @@ def bowl():
     stage.room(wood=materials.wood((0.10, 0.042, 0.018), (0.27, 0.13, 0.055)), paint=(0.55, 0.53, 0.50))
     place(tableware.bowl(0.09, 0.06), (0, 0, 0), label="bowl")
     place(tableware.soup(0.09, 0.06), (0, 0, 0))
-    stage.camera((0.04, -0.36, 0.20), (0, 0, 0.02), f_stop=8)
+    stage.camera((0.06, -0.52, 0.22), (0, 0.02, 0.04), f_stop=8)
 
 
 @picture(14)
