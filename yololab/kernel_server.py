@@ -14,8 +14,10 @@ from typing import Any
 import uvicorn
 
 from .errors import LabError, PortTaken
+from .settings import Settings
 
 GRACE = 5  # seconds that requests in flight get when the server stops
+_SETTING = -1  # a port that nobody can mean
 _running: dict[int, "Server"] = {}
 
 
@@ -108,30 +110,30 @@ class Server(uvicorn.Server):
 
 def serve(
     app: Any,
-    host: str = "127.0.0.1",
-    port: int | None = -1,
+    port: int | None = _SETTING,
     *,
     block: bool = False,
     on_ready: Callable[[Server], Any] | None = None,
-    root_path: str = "",
+    host: str | None = None,
+    root_path: str | None = None,
 ) -> Server | None:
     """Serve an ASGI app from this process; return the running server as soon as it answers.
 
     port: by default YOLOLAB_PORT, else 8000; None takes a free one. A server that this process runs on the
         same port is stopped first, so that a cell can be run again.
+    host, root_path: by default YOLOLAB_HOST, else 127.0.0.1, and YOLOLAB_ROOT_PATH.
     block: serve on the kernel's own loop instead, with nest_asyncio, and return when the server has been stopped
         or the cell interrupted.
     on_ready: with block, called with the server in a helper thread once it answers; its error stops the server.
 
     Raises PortTaken where another process has the port, LabError where the app's start-up fails.
     """
-    if port == -1:
-        from .settings import Settings
-
-        port = Settings().port
+    settings = Settings()
+    port = settings.port if port == _SETTING else port
     if port in _running:
         _running[port].stop()
-    server = Server(app, _bind(host, port or 0), root_path)
+    listener = _bind(host or settings.host, port or 0)
+    server = Server(app, listener, settings.root_path if root_path is None else root_path)
     _running[server.port] = server
     if block:
         return _block(server, on_ready)
