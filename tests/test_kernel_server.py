@@ -208,6 +208,20 @@ def value(client, expression):
     return run(client, "", user_expressions={"it": expression})["it"]["data"]["text/plain"]
 
 
+def test_run_all_queues_cells_behind_a_blocking_one_and_none_is_lost(kernel):
+    """JupyterLab sends every cell at once; nest_asyncio alone makes ipykernel 7 drop those that wait."""
+    _, client = kernel
+    cells = [SETUP, "order = []", THREAD, BLOCK, *[f"order.append({n})" for n in range(5)], BLOCK, ASK_AGAIN, AFTER]
+    sent = [client.execute(cell) for cell in cells]
+    replies = []
+    while len(replies) < len(cells):
+        message = client.get_shell_msg(timeout=120)
+        if message["msg_type"] == "execute_reply":
+            replies.append((message["parent_header"]["msg_id"], message["content"]["status"]))
+    assert replies == [(each, "ok") for each in sent]
+    assert value(client, "order") == "[0, 1, 2, 3, 4]"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kernels are interrupted with another mechanism on Windows")
 def test_interrupting_a_blocking_cell_is_no_error(kernel):
     manager, client = kernel

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from yololab import models
+from yololab.download import fetch
 from yololab.errors import BrokenModel, DownloadFailed, NotInstalled, UnknownModel
-from yololab.models import Entry, RemoteFile, fetch, find, from_cfg, installed, registry
+from yololab.models import Entry, RemoteFile, find, from_cfg, installed, registry
 from yololab.settings import ROOT
 
 STARTER = ROOT / "models"

@@ -9,6 +9,7 @@ import sys
 import nbformat
 import psutil
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from yololab.settings import ROOT
 
@@ -70,6 +71,26 @@ def test_the_annotated_pictures_are_kept(lab):
 def test_no_process_stays_behind(lab):
     left = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert not [line for line in left if "ipykernel" in line and str(ROOT) in line]
+
+
+def test_run_all_twice_in_one_kernel_as_jupyterlab_queues_it(monkeypatch):
+    """Every cell of server.ipynb is sent at once, and all of them again while the server of the first time runs."""
+    from yololab.notebooks import free_port
+
+    monkeypatch.setenv("YOLOLAB_PORT", str(free_port()))
+    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT))
+    try:
+        cells = [each for each in nbformat.read(ROOT / "server.ipynb", as_version=4).cells if each.cell_type == "code"]
+        sent = [client.execute(cell.source) for cell in cells * 2]
+        replies = {}
+        while len(replies) < len(sent):
+            message = client.get_shell_msg(timeout=120)
+            if message["msg_type"] == "execute_reply":
+                replies[message["parent_header"]["msg_id"]] = message["content"]["status"]
+        assert [replies[each] for each in sent] == ["ok"] * len(sent)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_a_notebook_that_fails_is_told(tmp_path):

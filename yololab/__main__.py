@@ -53,7 +53,8 @@ def _lab(options) -> int:
 
 
 def _fetch(options) -> int:
-    from .models import fetch, installed
+    from .download import fetch
+    from .models import installed
 
     here = installed(Settings().model_folders)
     for name in options.name:

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .errors import DownloadFailed
-from .models import Entry, RemoteFile
+from .models import Entry, Model, RemoteFile, from_cfg, registry, unknown
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two pieces of an answer
 MAX_BYTES = 512 * 2**20  # of a file whose size the registry does not know
@@ -23,6 +23,17 @@ class _Refused(Exception):
 
 class _Misfit(_Refused):
     """What has been downloaded so far is not, or not the beginning of, the right file."""
+
+
+def fetch(name: str, folder: Path, progress: bool = True) -> Model:
+    """Download what is missing or wrong of the model `name` in `folder`, verified; return the model.
+
+    Raises UnknownModel for a name that the registry lacks, DownloadFailed as `fetch_entry` does.
+    """
+    if name not in registry():
+        raise unknown(name)
+    fetch_entry(registry()[name], Path(folder), progress)
+    return from_cfg(Path(folder) / f"{name}.cfg")
 
 
 def fetch_entry(entry: Entry, folder: Path, progress: bool = True, timeout: tuple[float, float] = TIMEOUT) -> None:

@@ -169,12 +169,40 @@ def _block(server: Server, on_ready: Callable[[Server], Any] | None) -> None:
         import nest_asyncio
 
         nest_asyncio.apply()
-        server._run(asyncio.get_running_loop())
+        with _later_cells_held_back(asyncio.get_running_loop()) as loop:
+            server._run(loop)
     visitor.join()
     if errors:
         raise errors[0]
     server._check_started()
     print("The server has stopped")
+
+
+@contextmanager
+def _later_cells_held_back(loop: asyncio.AbstractEventLoop):
+    """Keep the cells that are queued behind this one, as Run All queues them.
+
+    ipykernel 7 runs all cells in one context, which this cell has entered: the nested loop cannot start the next
+    one, reports that as an error, and drops it. Instead, it is put back, to be run when this cell has ended.
+    """
+    held = []
+    before = loop.get_exception_handler()
+
+    def hold(loop: asyncio.AbstractEventLoop, what: dict) -> None:
+        if "cannot enter context" in str(what.get("exception")) and "handle" in what:
+            held.append(what["handle"])
+        elif before is not None:
+            before(loop, what)
+        else:
+            loop.default_exception_handler(what)
+
+    loop.set_exception_handler(hold)
+    try:
+        yield loop
+    finally:
+        loop.set_exception_handler(before)
+        for handle in held:
+            loop.call_soon(handle._run)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -156,7 +156,7 @@ def find(name: str, folders: Sequence[Path]) -> Model:
     if name in registry():
         command = registry()[name].command
         raise NotInstalled(f"The model {name!r} is known but not installed. Install it with: {command}")
-    raise _unknown(name, f"Installed: {', '.join(sorted(here)) or 'none'}; ")
+    raise unknown(name, f"Installed: {', '.join(sorted(here)) or 'none'}; ")
 
 
 def from_cfg(path: Path) -> Model:
@@ -170,25 +170,13 @@ def from_cfg(path: Path) -> Model:
     return model
 
 
-def fetch(name: str, folder: Path, progress: bool = True) -> Model:
-    """Download what is missing or wrong of the model `name` in `folder`, verified; return the model.
-
-    Raises UnknownModel for a name that the registry lacks, DownloadFailed as `download.fetch_entry` does.
-    """
-    from .download import fetch_entry  # brings in requests and tqdm, which nothing else here needs
-
-    if name not in registry():
-        raise _unknown(name)
-    fetch_entry(registry()[name], Path(folder), progress)
-    return from_cfg(Path(folder) / f"{name}.cfg")
-
-
 def _at(cfg: Path) -> Model:
     own, coco = cfg.with_suffix(".names"), cfg.with_name("coco.names")
     return Model(cfg.stem, cfg, cfg.with_suffix(".weights"), own if own.is_file() else coco)
 
 
-def _unknown(name: str, installed: str = "") -> UnknownModel:
+def unknown(name: str, installed: str = "") -> UnknownModel:
+    """The error for a name that nobody knows, with the names that there are."""
     return UnknownModel(f"There is no model {name[:80]!r}. {installed}known: {', '.join(sorted(registry()))}.")
 
 
