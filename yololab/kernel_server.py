@@ -168,7 +168,9 @@ def _block(server: Server, on_ready: Callable[[Server], Any] | None) -> None:
     else:
         import nest_asyncio
 
+        run = asyncio.run
         nest_asyncio.apply()
+        asyncio.run = run  # nest_asyncio's would nest for everybody, and drop the cells that wait
         with _later_cells_held_back(asyncio.get_running_loop()) as loop:
             server._run(loop)
     visitor.join()
@@ -186,21 +188,19 @@ def _later_cells_held_back(loop: asyncio.AbstractEventLoop):
     one, reports that as an error, and drops it. Instead, it is put back, to be run when this cell has ended.
     """
     held = []
-    before = loop.get_exception_handler()
+    report = loop.call_exception_handler
 
-    def hold(loop: asyncio.AbstractEventLoop, what: dict) -> None:
+    def hold(what: dict) -> None:
         if "cannot enter context" in str(what.get("exception")) and "handle" in what:
             held.append(what["handle"])
-        elif before is not None:
-            before(loop, what)
         else:
-            loop.default_exception_handler(what)
+            report(what)
 
-    loop.set_exception_handler(hold)
+    loop.call_exception_handler = hold  # not set_exception_handler: since 3.12 that one has to enter the context, too
     try:
         yield loop
     finally:
-        loop.set_exception_handler(before)
+        del loop.call_exception_handler
         for handle in held:
             loop.call_soon(handle._run)
 
