@@ -26,7 +26,8 @@ clean:
 	rm -rf .venv build
 
 .venv/installed: requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "This lab needs Python 3.11 or newer: https://www.python.org/downloads/"; exit 1; }
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "This lab needs Python 3.11 or newer: https://www.python.org/downloads/"; exit 1; }
 	@echo "Installing into .venv; the first time this takes a minute or two ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
