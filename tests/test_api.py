@@ -117,6 +117,19 @@ def test_openapi_offers_the_models_and_the_forms_of_the_answer(client):
     assert {"400", "401", "403", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
 
+def test_the_error_examples_are_what_the_api_says(client):
+    responses = client.get("/openapi.json").json()["paths"]["/v1/detections"]["post"]["responses"]
+    said = {status: each["content"]["application/json"].get("example") for status, each in responses.items()}
+    assert said["400"] == post(client, "/v1/detections", b"").json()
+    assert said["404"] == post(client, "/v1/detections", params={"model": "yolov3-tiny"}).json()
+    assert said["406"] == post(client, "/v1/detections", headers={"accept": "text/html"}).json()
+    assert said["413"] == post(client, "/v1/detections", png_header(12000, 12000)).json()
+    assert said["415"] == post(client, "/v1/detections", b"hello").json()
+    welcome = client.get("/openapi.json").json()["paths"]["/"]["get"]["responses"]["400"]
+    refused = client.get("/", headers={"host": "evil.example"}).json()
+    assert welcome["content"]["application/json"]["example"] == refused
+
+
 def test_welcome_health_and_models(client):
     assert client.get("/").json()["model"] == "starter"
     assert client.get("/health").json() == {"status": "alive"}

@@ -26,7 +26,7 @@ from .guard import FORM_OVERHEAD, Guard
 from .images import decode, encode, media_type
 from .metrics import Metrics
 from .models import installed
-from .schemas import DETECTION, PICTURES, Answer, Problem
+from .schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer
 from .settings import Settings
 from .uploads import Uploads
 
@@ -160,7 +160,7 @@ def _detection_router(settings: Settings) -> APIRouter:
         return await answer(request, file, model, confidence, nms_threshold, "same", settings.keep)
 
     either = {200: {"content": PICTURES, "description": "detections, or the annotated picture: as Accept says"}}
-    either |= {406: {"model": Problem, "description": "Accept allows none of JSON, JPEG, PNG"}}
+    either |= NOT_ACCEPTABLE
 
     @router.post("/v1/detections", summary="A picture in, detections out", response_model=Answer,
                  responses=either, max_body_size=settings.max_upload + FORM_OVERHEAD)  # fmt: skip

@@ -94,20 +94,32 @@ def _problem(text: str, detail: str) -> dict:
     }
 
 
+HOST = (
+    "This server does not answer to the host 'evil.example'. "
+    "Use 127.0.0.1 or localhost, or add the name to YOLOLAB_ALLOWED_HOSTS."
+)
+NO_MODEL = "The model 'yolov3-tiny' is known but not installed. Install it with: python -m yololab fetch yolov3-tiny"
+LARGE = "The picture has more than 64 megapixels. Make it smaller and send it again."
+NO_PICTURE = (
+    "The file is not a JPEG, PNG or WebP picture, by its first bytes. Save it as one of these and send it again."
+)
+BUSY = "The server is busy: 64 requests wait already. Try again in 2 s."
+NO_KIND = "Accept allows none of application/json, image/jpeg, image/png. Name one of them, or leave the header out."
+
 DOOR = {
-    400: _problem("A Host that is not ours", "This server does not answer to the host 'evil.example'. ..."),
+    400: _problem("A Host that is not ours", HOST),
     401: _problem("No key, where one is set", "This server wants a key. Send it in the header X-API-Key."),
     403: _problem("A wrong key", "The key in X-API-Key is wrong."),
 }
 DETECTION = {
     400: _problem(
-        "An empty or damaged picture; a Host that is not ours",
-        "The file is empty. Send a JPEG, PNG or WebP picture.",
+        "An empty or damaged picture; a foreign Host", "The file is empty. Send a JPEG, PNG or WebP picture."
     ),
     401: DOOR[401],
     403: _problem("A wrong key; a page of another site", "The key in X-API-Key is wrong."),
-    404: _problem("No such model, or not installed", "There is no model 'yolo'. ..."),
-    413: _problem("More than 20 MiB or 64 megapixels", "The picture has more than 64 megapixels. ..."),
-    415: _problem("Not a form, or not JPEG, PNG or WebP", "The file is not a JPEG, PNG or WebP picture, ..."),
-    503: _problem("Busy or not ready; `Retry-After` says when", "The server is busy: 64 requests wait already. ..."),
+    404: _problem("No such model, or not installed", NO_MODEL),
+    413: _problem("More than 20 MiB or 64 megapixels", LARGE),
+    415: _problem("Not a form, or not JPEG, PNG or WebP", NO_PICTURE),
+    503: _problem("Busy or not ready; `Retry-After` says when", BUSY),
 }
+NOT_ACCEPTABLE = {406: _problem("Accept allows none of JSON, JPEG, PNG", NO_KIND)}
