@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from yololab.api import create_app
+from yololab.images import decode
 from yololab.settings import ROOT, Settings
 
 IMAGES = ROOT / "images"
@@ -52,6 +53,12 @@ def coco_sample() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the 128 COCO photos, which are not part of the repository (../shared/coco_val_sample)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fruit() -> np.ndarray:
+    """images/fruit.jpg: apples, oranges and a banana in a bowl."""
+    return decode((IMAGES / "fruit.jpg").read_bytes())
 
 
 @pytest.fixture

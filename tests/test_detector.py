@@ -24,11 +24,6 @@ def starter():
     return Detector("starter")
 
 
-@pytest.fixture(scope="module")
-def fruit():
-    return decode((IMAGES / "fruit.jpg").read_bytes())
-
-
 def test_detections_are_sorted_typed_and_inside(starter, fruit):
     found = starter(fruit, confidence=0.01)
     height, width = fruit.shape[:2]

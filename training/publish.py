@@ -1,0 +1,126 @@
+"""Makes a trained student the lab's starter, and writes its model card: python -m training.publish
+
+Copies build/training/student.* to models/starter.*, brings models/registry.toml up to date, and measures the starter
+and its teachers for models/README.md. With --card only the card is written anew; its account of the training stays.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+from pycocotools.coco import COCO
+
+from yololab.detector import SIZE, Detector
+from yololab.images import decode
+from yololab.settings import ROOT
+
+from .evaluate import MODELS, SAMPLE, Score, score
+
+CARD = ROOT / "models/README.md"
+REGISTRY = ROOT / "models/registry.toml"
+HISTORY = "<!-- training -->"
+
+
+def install(run: Path) -> None:
+    """Copy the student of a run into models/, and note sizes and SHA-256 in the registry."""
+    registry = REGISTRY.read_text()
+    for suffix in ("cfg", "weights", "names"):
+        name = f"starter.{suffix}"
+        shutil.copy(run / f"student.{suffix}", ROOT / "models" / name)
+        data = (ROOT / "models" / name).read_bytes()
+        entry = f'[files."{name}"]\nbytes = {len(data)}\nsha256 = "{hashlib.sha256(data).hexdigest()}"'
+        registry = re.sub(rf'\[files\."{re.escape(name)}"\]\nbytes = .*\nsha256 = .*', entry, registry)
+    REGISTRY.write_text(registry)
+
+
+def choose(result: Score) -> None:
+    """Note the confidence with the best F1, to a twentieth, as the starter's default in the registry."""
+    registry = REGISTRY.read_text()
+    confidence = round(result.curve.best() * 20) / 20
+    REGISTRY.write_text(re.sub(r"(\[models\.starter\][^\[]*?confidence = )\S+", rf"\g<1>{confidence}", registry))
+
+
+def history(run: Path) -> str:
+    """What the log of a run says: how long, how many photos, how good after how many."""
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    judged = [entry for entry in entries if "ap50" in entry]
+    last = judged[-1]
+    lines = [
+        f"The run behind these weights showed {last['photos']:,} altered photos in {last['steps']:,} steps, "
+        f"{last['seconds'] / 60:.0f} minutes on two CPU cores. AP50 on the way:",
+        "",
+        "| photos shown | minutes | AP50 |",
+        "|---|---|---|",
+        *(f"| {entry['photos']:,} | {entry['seconds'] / 60:.0f} | {entry['ap50']:.3f} |" for entry in judged),
+    ]
+    return "\n".join(lines)
+
+
+def measured(scores: dict[tuple[str, int], Score], starter: Detector) -> str:
+    """Tables of AP and AP50, and of the starter's precision and recall."""
+    curve = scores["starter", SIZE].curve
+    lines = ["| model | fed | AP | AP50 | best F1 at |", "|---|---|---|---|---|"]
+    for (name, size), result in scores.items():
+        best = result.curve.best()
+        lines.append(f"| {name} | {size} | {result.ap:.3f} | {result.ap50:.3f} | {best:.2f} |")
+    lines += ["", f"The starter at {SIZE}, by confidence (the default is {starter.model.confidence}):", ""]
+    lines += ["| confidence | boxes that are right | objects found | photos with a right box |", "|---|---|---|---|"]
+    for confidence in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
+        at = curve.at(confidence)
+        lines.append(f"| {confidence} | {at['precision']:.2f} | {at['recall']:.2f} | {at['photos']:.2f} |")
+    return "\n".join(lines)
+
+
+def recognised(detectors: list[Detector]) -> str:
+    """For each sample picture: with which confidence each model puts a box on its main class, where it belongs."""
+    truth = COCO(ROOT / "images/truth.json")
+    lines = ["| picture | what it shows | " + " | ".join(detector.model.name for detector in detectors) + " |"]
+    lines.append("|---" * (len(detectors) + 2) + "|")
+    for photo in truth.loadImgs(truth.getImgIds()):
+        objects = truth.loadAnns(truth.getAnnIds(photo["id"]))
+        label = truth.cats[max(objects, key=lambda each: each["area"])["category_id"]]["name"]
+        boxes = [each["bbox"] for each in objects if truth.cats[each["category_id"]]["name"] == label]
+        picture = decode((ROOT / "images" / photo["file_name"]).read_bytes())
+        cells = []
+        for detector in detectors:
+            found = [each for each in detector(picture, 0.05) if each.label == label and _lies_on(each.box, boxes)]
+            best = max((each.confidence for each in found), default=0.0)
+            cells.append(f"{best:.2f}" + ("" if best >= detector.model.confidence else " (missed)"))
+        lines.append(f"| {photo['file_name']} | {len(boxes)} {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _lies_on(box: tuple[float, ...], true_boxes: list[list[float]]) -> bool:
+    from pycocotools.mask import iou
+
+    x1, y1, x2, y2 = box
+    return bool((iou([[x1, y1, x2 - x1, y2 - y1]], true_boxes, [0] * len(true_boxes)) >= 0.5).any())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Install a trained student as the starter; write its card.")
+    parser.add_argument("--run", type=Path, default=ROOT / "build/training")
+    parser.add_argument("--card", action="store_true", help="only measure and write the card")
+    options = parser.parse_args()
+    if options.card:
+        account = CARD.read_text().split(HISTORY)[1].strip()
+    else:
+        install(options.run)
+        account = history(options.run)
+    scores = {(cfg.stem, size): score(Detector(cfg, size=size), SAMPLE) for cfg in MODELS for size in (SIZE, 320)}
+    if not options.card:
+        choose(scores["starter", SIZE])
+    starter, *teachers = [Detector(cfg) for cfg in MODELS]
+    template = (Path(__file__).parent / "card.md").read_text()
+    CARD.write_text(template.format(
+        bytes=f"{starter.model.bytes:,}", confidence=starter.model.confidence, photos=128,
+        measured=measured(scores, starter), recognised=recognised([starter, *teachers]),
+        history=f"{HISTORY}\n{account}\n{HISTORY}",
+    ))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
