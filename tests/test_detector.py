@@ -81,18 +81,19 @@ def test_models_by_path_and_unknown_ones():
         Detector("starter", engine="abacus")
 
 
-def test_files_that_do_not_fit_are_a_broken_model(tmp_path):
+@pytest.mark.parametrize("engine", ["auto", "opencv"])
+def test_files_that_do_not_fit_are_a_broken_model(tmp_path, engine):
     for suffix in ("cfg", "names"):
         (tmp_path / f"mine.{suffix}").write_bytes((ROOT / "models" / f"starter.{suffix}").read_bytes())
     whole = (ROOT / "models" / "starter.weights").read_bytes()
     for data in (b"", b"\0" * 100, whole[:-4]):
         (tmp_path / "mine.weights").write_bytes(data)
         with pytest.raises(BrokenModel, match=r"mine\.weights"):
-            Detector(tmp_path / "mine.cfg")
+            Detector(tmp_path / "mine.cfg", engine)
     (tmp_path / "mine.weights").write_bytes(whole)
     (tmp_path / "mine.cfg").write_text("this is not a cfg")
     with pytest.raises(BrokenModel, match=r"mine\.cfg"):
-        Detector(tmp_path / "mine.cfg")
+        Detector(tmp_path / "mine.cfg", engine)
 
 
 def test_nms_by_hand_agrees(starter, fruit):
@@ -127,7 +128,9 @@ def test_one_model_is_loaded_once(monkeypatch):
 
     loads = []
     load = Detector.__init__
-    monkeypatch.setattr(Detector, "__init__", lambda self, model: (loads.append(model.name), load(self, model))[1])
+    monkeypatch.setattr(
+        Detector, "__init__", lambda self, model, *args: (loads.append(model.name), load(self, model, *args))[1]
+    )
     detectors = module.Detectors([ROOT / "models"])
     with ThreadPoolExecutor(8) as pool:
         got = set(pool.map(lambda _: detectors["starter"], range(32)))

@@ -21,7 +21,7 @@ def test_relative_paths_start_at_the_repository(monkeypatch, tmp_path):
     monkeypatch.setenv("YOLOLAB_MODELS", os.pathsep.join(["mine", str(tmp_path)]))
     settings = Settings()
     assert settings.uploads == ROOT / "kept"
-    assert settings.model_folders == [ROOT / "mine", tmp_path, ROOT / "models", user_cache()]
+    assert settings.model_folders == [ROOT / "mine", tmp_path, ROOT / "models", user_cache("models")]
 
 
 def test_a_wrong_value_names_the_setting(monkeypatch):

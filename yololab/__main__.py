@@ -58,7 +58,7 @@ def _fetch(options) -> int:
 
     here = installed(Settings().model_folders)
     for name in options.name:
-        model = here.get(name) or fetch(name, user_cache())
+        model = here.get(name) or fetch(name, user_cache("models"))
         model.verify()
         print(f"{model.name} is installed and verified: {model.weights}")
     return 0

@@ -1,7 +1,6 @@
 """The bounded queue in front of the model: as many workers as cores, a few places to wait, a plain no after that."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,11 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from .errors import Busy
-
-
-def cores() -> int:
-    """The cores granted to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from .machine import cores
 
 
 class Gone(Exception):

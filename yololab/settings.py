@@ -24,6 +24,7 @@ class Settings(BaseSettings):
 
     model: str = Field("starter", description="the default model")
     models: str = Field("", description=f"folders with more models, separated by {os.pathsep!r}; searched first")
+    engine: str = Field("auto", description="openvino, opencv, onnxruntime, cuda; auto: the fastest one installed")
     queue: int = Field(64, ge=0, description="requests that may wait for the model; more are answered 503")
 
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
@@ -46,11 +47,11 @@ class Settings(BaseSettings):
     def model_folders(self) -> list[Path]:
         """Where models are looked for, in order: `models`, the repository's models/, the user's cache."""
         listed = [ROOT / Path(part).expanduser() for part in self.models.split(os.pathsep) if part]
-        return [*listed, ROOT / "models", user_cache()]
+        return [*listed, ROOT / "models", user_cache("models")]
 
 
-def user_cache() -> Path:
-    """The folder that `python -m yololab fetch` downloads to."""
+def user_cache(folder: str) -> Path:
+    """A folder of the user's cache: "models" is where fetched ones lie, "onnx" where converted ones do."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("yololab") / "models"
+    return user_cache_path("yololab") / folder

@@ -1,0 +1,154 @@
+"""Each engine says what the reference says, alone and with company; conversions are made once and kept whole."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from yololab import conversion, darknet, engines
+from yololab.conversion import converted
+from yololab.detector import Detector
+from yololab.engines import OpenCVEngine, OpenVINOEngine, make_engine
+from yololab.errors import BrokenModel
+from yololab.images import decode
+from yololab.machine import cores
+from yololab.models import from_cfg
+from yololab.settings import ROOT
+
+FAST = ["openvino", "onnxruntime"]
+
+
+@pytest.fixture
+def model():
+    return from_cfg(ROOT / "models" / "starter.cfg")
+
+
+def need(package: str):
+    if not find_spec(package):
+        pytest.skip(f"needs {package}: pip install {package}")
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("size", [320, 416])
+def test_fast_engines_agree_with_the_reference(model, fruit, name, size):
+    need(name)
+    pictures = [fruit, np.ascontiguousarray(fruit[40:300, 10:]), np.zeros((1, 7, 3), np.uint8)]
+    expected = OpenCVEngine(model, size)(pictures)
+    got = make_engine(name, model, size)(pictures)
+    assert len(got) == 3 and got[0].dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+def test_cuda_agrees_with_the_reference_where_there_is_one(model, fruit):
+    need("onnxruntime")
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(BrokenModel, match="onnxruntime-gpu"):
+            make_engine("cuda", model, 416)
+        pytest.skip("needs an NVIDIA GPU and onnxruntime-gpu")
+    np.testing.assert_allclose(make_engine("cuda", model, 416)([fruit]), OpenCVEngine(model)([fruit]), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["opencv", *FAST])
+def test_32_threads_get_byte_for_byte_what_one_gets(model, name):
+    need({"opencv": "cv2"}.get(name, name))
+    engine = make_engine(name, model, 416)
+    pictures = [decode(path.read_bytes()) for path in sorted((ROOT / "images").glob("*.jpg"))]
+    alone = [engine([picture])[0].tobytes() for picture in pictures]
+    with ThreadPoolExecutor(32) as pool:
+        together = list(pool.map(lambda picture: engine([picture])[0].tobytes(), pictures * 8))
+    assert together == alone * 8
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_fast_engines_agree_on_the_coco_photos(weights, coco_sample, name):
+    need(name)
+    for cfg in ("mobilenetv2-yolov3-nano.cfg", "yolo-fastest-1.1-xl.cfg"):
+        model = from_cfg(weights / cfg)
+        reference, engine = OpenCVEngine(model), make_engine(name, model, 416)
+        for path in sorted((coco_sample / "images").iterdir())[:16]:
+            picture = decode(path.read_bytes())
+            np.testing.assert_allclose(engine([picture]), reference([picture]), atol=1e-3)
+
+
+def test_auto_is_openvino_where_it_is_installed_else_opencv(model, monkeypatch):
+    assert isinstance(make_engine("auto", model, 416), OpenVINOEngine)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    assert isinstance(make_engine("auto", model, 416), OpenCVEngine)
+    assert isinstance(Detector("starter", class_agnostic=True).engine, OpenCVEngine)
+
+
+def test_wrong_engines_are_named(model, monkeypatch):
+    with pytest.raises(ValueError, match="'abacus'; there are 'auto', 'openvino'"):
+        make_engine("abacus", model, 416)
+    with pytest.raises(ValueError, match="cvlib's arithmetic"):
+        Detector("starter", "openvino", class_agnostic=True)
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match="pip install onnx onnxruntime-gpu"):
+        make_engine("cuda", model, 416)
+
+
+def test_a_network_is_converted_once_for_each_size(model, tmp_path, monkeypatch):
+    calls = []
+    original = darknet.to_onnx
+    monkeypatch.setattr(darknet, "to_onnx", lambda *args: calls.append(args[2]) or original(*args))
+    first = converted(model, 320, tmp_path)
+    assert converted(model, 320, tmp_path) == first and calls == [320]
+    assert converted(model, 416, tmp_path) != first and calls == [320, 416]
+    assert sorted(tmp_path.iterdir()) == sorted({first, converted(model, 416, tmp_path)})
+
+
+def test_many_that_convert_at_once_all_read_a_whole_file(model, tmp_path):
+    barrier = threading.Barrier(4)
+
+    def convert(_):
+        barrier.wait()
+        return converted(model, 320, tmp_path).read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(convert, range(4)))) == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".onnx"]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_where_nothing_can_be_kept_the_network_still_runs(model, fruit, tmp_path, monkeypatch, name, caplog):
+    need(name)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(conversion, "user_cache", lambda folder: tmp_path / "file" / folder)
+    np.testing.assert_allclose(make_engine(name, model, 416)([fruit]), OpenCVEngine(model)([fruit]), atol=1e-3)
+    assert "not kept" in caplog.text
+
+
+def test_a_conversion_that_fails_leaves_nothing_behind(model, tmp_path):
+    broken = tmp_path / "mine.cfg"
+    broken.write_text("[net]\nchannels=3\n[lstm]\n")
+    (tmp_path / "mine.weights").write_bytes(model.weights.read_bytes())
+    with pytest.raises(BrokenModel, match="lstm"):
+        converted(from_cfg(broken), 416, tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "90000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu.max": "99900000 100000\n"}, None),
+    ],
+)
+def test_cores_are_those_granted_not_those_there(tmp_path, monkeypatch, files, expected):
+    import os
+
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert cores(tmp_path) == (expected or (4 if hasattr(os, "sched_getaffinity") else os.cpu_count()))

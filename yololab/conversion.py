@@ -1,0 +1,43 @@
+"""Networks as ONNX files: converted once, kept under the SHA-256 of what they were made from."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from . import darknet
+from .errors import BrokenModel
+from .models import Model
+from .settings import user_cache
+
+logger = logging.getLogger(__name__)
+
+
+def converted(model: Model, size: int, folder: Path | None = None) -> Path | bytes:
+    """The ONNX file of a model for pictures of `size` pixels, see `darknet.to_onnx`; made where it is not there yet.
+
+    The same bytes of cfg and weights, size and converter give the same file, whoever asks first. Where `folder` (by
+    default in the user's cache) cannot be written, the content itself. Raises BrokenModel.
+    """
+    cfg, weights = model.cfg.read_bytes(), model.weights.read_bytes()
+    digest = hashlib.sha256(Path(darknet.__file__).read_bytes())
+    for part in (size.to_bytes(4, "little"), hashlib.sha256(cfg).digest(), weights):
+        digest.update(part)
+    folder = folder or user_cache("onnx")
+    path = folder / f"{digest.hexdigest()}.onnx"
+    if path.is_file():
+        return path
+    try:
+        content = darknet.to_onnx(cfg.decode(errors="replace"), weights, size).SerializeToString()
+    except BrokenModel as error:
+        raise BrokenModel(f"{model.cfg} with {model.weights.name}: {error}") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)  # nobody ever reads half a file
+    except OSError as error:
+        logger.warning("the converted network is not kept in %s: %s", folder, error)
+        return content
+    return path
