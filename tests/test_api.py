@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from test_images import png_header
 
 from yololab import Detector, annotate, create_app, decode, encode, serve
-from yololab.images import media_type
+from yololab.images import decode_small, media_type
 from yololab.settings import Settings
 
 APPLE = IMAGES / "apple.jpg"
@@ -44,6 +44,20 @@ def test_the_classic_clients_lines_work_unchanged(client):
     picture = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
     assert response.headers["content-type"] == "image/jpeg"
     assert picture.shape == decode(APPLE.read_bytes()).shape
+
+
+def test_a_large_photo_is_detected_small_and_drawn_whole(client):
+    detector, apple = Detector("starter"), decode(APPLE.read_bytes())
+    data = encode(cv2.resize(apple, None, fx=5, fy=5, interpolation=cv2.INTER_CUBIC))
+    small, size = decode_small(data, 416)
+    assert small.shape == (600, 800, 3) and size == (3200, 2400)
+    found = detector(small, original=size)
+    assert post(client, "/v1/detections", data=data).json() == {
+        "model": "starter", "image": {"width": 3200, "height": 2400}, "detections": [each.as_dict() for each in found],
+    }  # fmt: skip
+    assert post(client, data=data).content == encode(annotate(decode(data), found))
+    assert [each.label for each in found] == [each.label for each in detector(apple)]
+    assert np.allclose(found[0].box, np.multiply(detector(apple)[0].box, 5), atol=40)  # 1 % of the picture
 
 
 def test_the_answer_is_the_drawing_of_the_detections(client):

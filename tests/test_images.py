@@ -9,7 +9,7 @@ from PIL import Image
 
 from yololab import decode, encode
 from yololab.errors import BadImage, TooLarge, Unsupported
-from yololab.images import ORIENTATION, media_type
+from yololab.images import ORIENTATION, decode_small, media_type
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -105,6 +105,50 @@ def test_a_cut_off_file_is_bad_not_half_a_picture(picture, kind, part):
 def test_only_first_bytes_is_bad(data):
     with pytest.raises(BadImage):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((640, 480), 416, (640, 480)),
+        ((832, 900), 416, (416, 450)),
+        ((831, 900), 416, (831, 900)),
+        ((4000, 3000), 416, (1000, 750)),
+        ((4000, 3328), 416, (500, 416)),
+        ((3000, 400), 320, (3000, 400)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_small_but_never_under_the_side(size, side, expected):
+    image = Image.effect_noise((size[0] // 20, size[1] // 20), 60).resize(size).convert("RGB")
+    data = saved(image, "JPEG")
+    small, original = decode_small(data, side)
+    assert original == size and small.shape[1::-1] == expected
+    wanted = cv2.resize(decode(data), expected, interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - wanted).mean() < 2
+
+
+def test_a_side_that_does_not_divide_is_rounded_up():
+    small, original = decode_small(saved(Image.new("RGB", (4001, 3333), "teal"), "JPEG"), 416)
+    assert original == (4001, 3333) and small.shape == (417, 501, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_other_formats_are_decoded_whole(picture, kind):
+    data = saved(rgb(picture), kind, lossless=True)
+    small, original = decode_small(data, 32)
+    assert (small == picture).all() and original == (320, 240)
+
+
+def test_small_and_turned_and_cut_off(picture):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = saved(rgb(picture), "JPEG", exif=exif)
+    small, original = decode_small(data, 60)
+    assert original == (240, 320) and small.shape == (80, 60, 3)
+    wanted = cv2.resize(decode(data), (60, 80), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - wanted).mean() < 4
+    with pytest.raises(BadImage, match="cut off"):
+        decode_small(data[: len(data) * 2 // 3], 60)
 
 
 def test_an_empty_file_is_bad():

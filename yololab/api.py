@@ -23,7 +23,7 @@ from .docs import add_docs
 from .drawing import annotate
 from .errors import LabError, NotReady, Refused
 from .guard import FORM_OVERHEAD, Guard
-from .images import decode, encode, media_type
+from .images import decode, decode_small, encode, media_type
 from .metrics import Metrics
 from .models import installed
 from .schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer
@@ -71,19 +71,20 @@ class Lab:
         """The whole way of one upload, in a worker thread: the answer's bytes, their media type, seconds by stage."""
         clock = [perf_counter()]
         detector = self.detectors[model]
-        picture = decode(data, self.settings.max_pixels)
+        picture, (width, height) = decode_small(data, detector.size, self.settings.max_pixels)
+        drawn = kind != "application/json"
+        canvas = decode(data, self.settings.max_pixels) if drawn and picture.shape[:2] != (height, width) else picture
         clock.append(perf_counter())
-        detections = detector(picture, confidence, nms_threshold)
+        detections = detector(picture, confidence, nms_threshold, (width, height))
         clock.append(perf_counter())
-        if kind == "application/json":
-            height, width = picture.shape[:2]
+        if not drawn:
             found = [detection.as_dict() for detection in detections]
             size = {"width": width, "height": height}
             body = json.dumps({"model": model, "image": size, "detections": found}).encode()
         else:
             if kind == "same":
                 kind = "image/png" if media_type(data) == "image/png" else "image/jpeg"
-            body = encode(annotate(picture, detections), kind)
+            body = encode(annotate(canvas, detections), kind)
         if keep:
             self.uploads.keep(body, kind)
         clock.append(perf_counter())

@@ -47,6 +47,7 @@ class Detector:
         self.model = _resolve(model, folders)
         self.model.verify()
         self.labels = self.model.labels()
+        self.size = size
         self.class_agnostic = class_agnostic
         if class_agnostic:
             self.engine = OpenCVEngine(self.model, size, CVLIB_SCALE, keep_low_scores=False)
@@ -54,18 +55,23 @@ class Detector:
             self.engine = make_engine(engine, self.model, size)
 
     def __call__(
-        self, picture: np.ndarray, confidence: float | None = None, nms_threshold: float = NMS_THRESHOLD
+        self,
+        picture: np.ndarray,
+        confidence: float | None = None,
+        nms_threshold: float = NMS_THRESHOLD,
+        original: tuple[int, int] | None = None,
     ) -> list[Detection]:
         """What is in a BGR uint8 picture (H, W, 3), highest confidence first.
 
         confidence: the least that counts, in [0, 1]; by default the model's own, from the registry.
         nms_threshold: of two boxes of one class that overlap more (intersection over union), the better stays.
+        original: width and height of what `picture` is a smaller copy of: boxes are in ITS pixels then.
         Raises ValueError for another array or a threshold outside [0, 1].
         """
         confidence = self.model.confidence if confidence is None else confidence
         _check(picture, confidence, nms_threshold)
         (rows,) = self.engine([picture])
-        height, width = picture.shape[:2]
+        width, height = original or picture.shape[1::-1]
         select = best_class if self.class_agnostic else every_class
         boxes, scores, classes = select(rows, confidence, (width, height))
         groups = np.zeros_like(classes) if self.class_agnostic else classes
