@@ -2,6 +2,7 @@
 # make test   install what the tests need as well, run them all
 # make lab    JupyterLab on server.ipynb
 # make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT)
+# make bench  how fast it is, beside others: benchmarks/RESULTS.md
 
 # the first Python on the path that is new enough
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -22,6 +23,10 @@ test: .venv/installed-tests
 	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m pytest
 
+bench: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(BIN)/python -m benchmarks.run
+
 clean:
 	rm -rf .venv build
 
@@ -37,4 +42,4 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
-.PHONY: run lab serve test clean
+.PHONY: run lab serve test bench clean

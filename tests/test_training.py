@@ -196,13 +196,15 @@ def test_publishing_notes_the_files_in_the_registry(tmp_path, monkeypatch):
     registry.write_text((MODELS / "registry.toml").read_text())
     for suffix in ("cfg", "weights", "names"):
         (run / f"student.{suffix}").write_bytes(suffix.encode())
-    (run / "log.jsonl").write_text(json.dumps({"steps": 2000, "photos": 16000, "seconds": 600, "ap50": 0.1}) + "\n")
+    log = [{"sets": {"voc": 1907}}, {"steps": 2000, "photos": 16000, "seconds": 600, "ap50": 0.1}]
+    (run / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "REGISTRY", registry)
     publish.install(run)
     assert '[files."starter.weights"]\nbytes = 7\nsha256 = "' in registry.read_text()
     assert (tmp_path / "models/starter.cfg").read_bytes() == b"cfg"
     assert "| 16,000 | 10 | 0.100 |" in publish.history(run)
+    assert "| PASCAL VOC | 1,907 | Flickr" in publish.history(run)
 
 
 def test_every_section_of_the_design_is_one_that_the_converter_knows():

@@ -5,13 +5,16 @@ and its teachers for models/README.md. With --card only the card is written anew
 """
 
 import argparse
+import contextlib
 import hashlib
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
 from pycocotools.coco import COCO
+from pycocotools.mask import iou
 
 from yololab.detector import SIZE, Detector
 from yololab.images import decode
@@ -22,6 +25,15 @@ from .evaluate import MODELS, SAMPLE, Score, score
 CARD = ROOT / "models/README.md"
 REGISTRY = ROOT / "models/registry.toml"
 HISTORY = "<!-- training -->"
+AUTHORS = "the photos belong to their authors"
+TERMS = {  # folder of a set: what it is, its terms
+    "coco": ("COCO train2017", f"Creative Commons licences of several kinds, on Flickr; {AUTHORS}"),
+    "flickr8k": ("Flickr8k", f"for research and teaching; {AUTHORS}"),
+    "fruit": ("photos of fruit", f"a public research set; {AUTHORS}"),
+    "imagenet": ("ImageNet", f"for non-commercial research and teaching; {AUTHORS}"),
+    "renders": ("other views of the scenes in `images/`", "this project's own, by `training/render/variants.py`"),
+    "voc": ("PASCAL VOC", f"Flickr's terms of use; {AUTHORS}"),
+}
 
 
 def install(run: Path) -> None:
@@ -44,9 +56,10 @@ def choose(result: Score) -> None:
 
 
 def history(run: Path) -> str:
-    """What the log of a run says: how long, how many photos, how good after how many."""
+    """What the log of a run says: how long, how good after how many photos, and which photos."""
     entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     judged = [entry for entry in entries if "ap50" in entry]
+    sets = [entry["sets"] for entry in entries if "sets" in entry][-1]
     last = judged[-1]
     lines = [
         f"The run behind these weights showed {last['photos']:,} altered photos in {last['steps']:,} steps, "
@@ -55,6 +68,13 @@ def history(run: Path) -> str:
         "| photos shown | minutes | AP50 |",
         "|---|---|---|",
         *(f"| {entry['photos']:,} | {entry['seconds'] / 60:.0f} | {entry['ap50']:.3f} |" for entry in judged),
+        "",
+        "| photos | how many | terms |",
+        "|---|---|---|",
+        *(
+            f"| {kind} | {count:,} | {terms} |"
+            for (kind, terms), count in ((TERMS.get(name, (name, "?")), count) for name, count in sets.items())
+        ),
     ]
     return "\n".join(lines)
 
@@ -75,14 +95,20 @@ def measured(scores: dict[tuple[str, int], Score], starter: Detector) -> str:
 
 
 def recognised(detectors: list[Detector]) -> str:
-    """For each sample picture: with which confidence each model puts a box on its main class, where it belongs."""
-    truth = COCO(ROOT / "images/truth.json")
+    """For each sample picture: with which confidence each model puts a box on its main class, where it belongs.
+
+    The main class is the one with the most objects; of several such ones, that of the largest object.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(ROOT / "images/truth.json")
     lines = ["| picture | what it shows | " + " | ".join(detector.model.name for detector in detectors) + " |"]
     lines.append("|---" * (len(detectors) + 2) + "|")
     for photo in truth.loadImgs(truth.getImgIds()):
         objects = truth.loadAnns(truth.getAnnIds(photo["id"]))
-        label = truth.cats[max(objects, key=lambda each: each["area"])["category_id"]]["name"]
-        boxes = [each["bbox"] for each in objects if truth.cats[each["category_id"]]["name"] == label]
+        kinds = [each["category_id"] for each in objects]
+        main = max(objects, key=lambda each: (kinds.count(each["category_id"]), each["area"]))["category_id"]
+        label = truth.cats[main]["name"]
+        boxes = [each["bbox"] for each in objects if each["category_id"] == main]
         picture = decode((ROOT / "images" / photo["file_name"]).read_bytes())
         cells = []
         for detector in detectors:
@@ -94,8 +120,6 @@ def recognised(detectors: list[Detector]) -> str:
 
 
 def _lies_on(box: tuple[float, ...], true_boxes: list[list[float]]) -> bool:
-    from pycocotools.mask import iou
-
     x1, y1, x2, y2 = box
     return bool((iou([[x1, y1, x2 - x1, y2 - y1]], true_boxes, [0] * len(true_boxes)) >= 0.5).any())
 

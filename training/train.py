@@ -32,11 +32,8 @@ from .teacher import Teacher
 ALONE = 0.2  # part of the time in which the stages learn alone
 RATES = {True: 1e-2, False: 2e-3}  # highest learning rate while they do, and afterwards
 SIDES = [(0.0, (192, 224, 256)), (0.4, (224, 256, 320)), (0.75, (256, 320, 416))]  # from which part of the time
-PIXELS = {
-    True: 8 * 224**2,
-    False: 16 * 256**2,
-}  # of a batch: alone, each stage has so many targets that a few photos do
-SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2}  # how much more often than others they are drawn
+PIXELS = {True: 8 * 224**2, False: 16 * 256**2}  # of a batch; alone, each stage has many targets in a few photos
+SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 6.0}  # how often one of a set is drawn
 
 
 class Run:
@@ -121,8 +118,10 @@ def train(options: argparse.Namespace) -> None:
     run = Run(options)
     if options.resume:
         run.load()
+    sets = photos.load(options.photos)
+    run.log(sets={name: len(found) for name, found in sets.items()})
     counts, total = run.counts, options.minutes * 60
-    batches, shape = photos.stream(photos.load(options.photos), SHARES, counts["photos"], options.workers)
+    batches, shape = photos.stream(sets, SHARES, counts["photos"], options.workers)
     chance = torch.Generator().manual_seed(counts["photos"])
     saved = judged = counts["seconds"]
     bar = tqdm(total=round(total), initial=round(counts["seconds"]), unit=" s", mininterval=5)

@@ -1,0 +1,50 @@
+"""The limit: decode, detect and answer in a loop over all cores, without HTTP."""
+
+import threading
+from pathlib import Path
+from time import perf_counter, process_time
+
+from benchmarks.client import Load
+from benchmarks.servers.common import CONFIDENCE, detect
+from yololab.detector import Detector
+from yololab.drawing import annotate
+from yololab.images import decode, decode_small, encode
+from yololab.machine import cores
+
+
+def picture(detector: Detector, photo: bytes) -> bytes:
+    """The annotated picture, as the API makes it."""
+    small, (width, height) = decode_small(photo, detector.size)
+    canvas = small if small.shape[:2] == (height, width) else decode(photo)
+    return encode(annotate(canvas, detector(small, CONFIDENCE, original=(width, height))))
+
+
+class Limit:
+    """One detector in this process, asked by some threads."""
+
+    def __init__(self, cfg: Path):
+        self._detector = Detector(cfg)
+
+    def load(self, kind: str, photos: list[bytes], threads: int, seconds: float) -> Load:
+        """As `client.load`, without a server."""
+        work = detect if kind == "json" else picture
+        result, lock = Load(threads), threading.Lock()
+        began, cpu = perf_counter(), process_time()
+
+        def loop(number: int) -> None:
+            taken = []
+            while perf_counter() - began < seconds:
+                number = (number + 1) % len(photos)
+                start = perf_counter()
+                work(self._detector, photos[number])
+                taken.append(perf_counter() - start)
+            with lock:
+                result.seconds.extend(taken)
+
+        running = [threading.Thread(target=loop, args=(3 * number,)) for number in range(min(threads, cores()))]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        result.elapsed, result.cpu = perf_counter() - began, process_time() - cpu
+        return result
