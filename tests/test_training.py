@@ -150,7 +150,7 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
     command = ["train", "--photos", *map(str, photos), "--teacher", str(weights / "yolo-fastest-1.1-xl.cfg"),
                "--run", str(run), "--workers", "0", "--minutes"]  # fmt: skip
     monkeypatch.setattr(train, "SIDES", [(0.0, (64,))])
-    monkeypatch.setattr(train, "PIXELS", {True: 2 * 64**2, False: 2 * 64**2})
+    monkeypatch.setattr(train, "PIXELS", 2 * 64**2)
     counts = []
     for minutes, *more in ([0.001], [None, "--resume"]):
         minutes = minutes or counts[0]["seconds"] / 60 + 0.001  # one more step
@@ -164,7 +164,7 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
 
 
 def test_precision_and_recall_of_a_detector_that_knows_the_truth(coco_sample, monkeypatch):
-    def perfect(detector, truth, folder):
+    def perfect(detector, truth, folder, small):
         every = truth.loadAnns(truth.getAnnIds())
         return [{key: each[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.9} for each in every]
 

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from yololab.detector import SIZE, Detector
-from yololab.images import decode
+from yololab.images import decode, decode_small
 from yololab.settings import ROOT
 
 LEAST = 0.005  # confidence: below it nothing changes the third digit
@@ -64,11 +64,14 @@ class Score:
     curve: Curve
 
 
-def score(detector: Detector, sample: Path) -> Score:
-    """Judge a detector on a folder with annotations.json (COCO form) and images/."""
+def score(detector: Detector, sample: Path, small: bool = False) -> Score:
+    """Judge a detector on a folder with annotations.json (COCO form) and images/.
+
+    small: decode large photos at reduced size, as the API does.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(sample / "annotations.json")
-        found = _detect(detector, truth, sample / "images")
+        found = _detect(detector, truth, sample / "images", small)
         evaluation = COCOeval(truth, truth.loadRes(found) if found else COCO(), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
@@ -76,12 +79,13 @@ def score(detector: Detector, sample: Path) -> Score:
     return Score(float(evaluation.stats[0]), float(evaluation.stats[1]), _curve(evaluation))
 
 
-def _detect(detector: Detector, truth: COCO, folder: Path) -> list[dict]:
+def _detect(detector: Detector, truth: COCO, folder: Path, small: bool) -> list[dict]:
     """What a detector says about the photos in `folder`, in COCO's form for results."""
     found = []
     for photo in tqdm(truth.loadImgs(truth.getImgIds()), desc=detector.model.name, unit=" photos", leave=False):
-        picture = decode((folder / photo["file_name"]).read_bytes())
-        for detection in detector(picture, confidence=LEAST):
+        data = (folder / photo["file_name"]).read_bytes()
+        picture, size = decode_small(data, detector.size) if small else (decode(data), None)
+        for detection in detector(picture, confidence=LEAST, original=size):
             x1, y1, x2, y2 = detection.box
             found.append({
                 "image_id": photo["id"], "category_id": detector.labels.index(detection.label) + 1,

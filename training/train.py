@@ -32,7 +32,7 @@ from .teacher import Teacher
 ALONE = 0.2  # part of the time in which the stages learn alone
 RATES = {True: 1e-2, False: 2e-3}  # highest learning rate while they do, and afterwards
 SIDES = [(0.0, (192, 224, 256)), (0.4, (224, 256, 320)), (0.75, (256, 320, 416))]  # from which part of the time
-PIXELS = {True: 8 * 224**2, False: 16 * 256**2}  # of a batch; alone, each stage has many targets in a few photos
+PIXELS = 8 * 256**2  # of a batch: small steps suit a student that gets so many targets from each photo
 SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 6.0}  # how often one of a set is drawn
 
 
@@ -134,7 +134,7 @@ def train(options: argparse.Namespace) -> None:
         rate = RATES[alone] * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * part)) / 2)
         sides = [sides for since, sides in SIDES if since <= progress][-1]
         side = sides[torch.randint(len(sides), (), generator=chance)]
-        shape[:] = round(PIXELS[alone] / side**2), side
+        shape[:] = round(PIXELS / side**2), side
         missed = run.step(photos.recolour(next(batches).to(run.device), chance), progress, rate, alone)
         counts["seconds"] += time.monotonic() - started
         bar.update(round(counts["seconds"]) - bar.n)

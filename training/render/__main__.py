@@ -26,7 +26,10 @@ def main():
     record = options.output / "truth.json"
     entries = truth.read(record) if record.exists() else {}
     entries = {file: entry for file, entry in entries.items() if (options.output / file).exists()}
-    for name in options.names or PICTURES:
+    names = options.names or list(PICTURES)
+    seconds = 0 if options.boxes else 10 if options.draft else 60
+    print(f"{len(names)} pictures: about {max(1, len(names) * seconds / 60):.0f} min on two cores", flush=True)
+    for name in names:
         file = options.output / f"{name}.jpg"
         PICTURES[name]()
         if not options.boxes:
