@@ -10,8 +10,9 @@ import pytest
 import requests
 from conftest import IMAGES
 
+from yololab import terminal
 from yololab.__main__ import main
-from yololab.settings import ROOT
+from yololab.settings import ROOT, Settings
 
 
 def test_models_lists_what_is_known(capsys):
@@ -79,6 +80,13 @@ def test_serve_answers_until_it_is_stopped(stop, tmp_path):
             rest = server.stderr.read()
     assert "Traceback" not in rest and "Finished server process" in rest
     assert len(list((tmp_path / "uploads").iterdir())) == 1
+
+
+def test_serve_listens_without_nagles_delay(monkeypatch):
+    heard = []
+    nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    monkeypatch.setattr(terminal.Server, "run", lambda self, sockets: heard.append(sockets[0].getsockopt(*nodelay)))
+    assert terminal.serve(Settings(port=0)) == 0 and heard and heard[0]
 
 
 def test_serve_on_a_taken_port_says_what_to_do():

@@ -61,6 +61,25 @@ def test_an_idle_connection_does_not_hold_the_stop(app):
     session.close()
 
 
+def test_answers_on_a_kept_connection_do_not_wait_for_the_clients_ack(app, monkeypatch):
+    """Nagle's algorithm and delayed ACKs cost 40 ms an answer where TCP_NODELAY is not set."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    seen = []
+    original = H11Protocol.connection_made
+
+    def connection_made(self, transport):
+        accepted = transport.get_extra_info("socket")
+        seen.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        original(self, transport)
+
+    monkeypatch.setattr(H11Protocol, "connection_made", connection_made)
+    server = serve(app, port=None)
+    requests.get(server.url)
+    server.stop()
+    assert seen and all(seen)
+
+
 def test_a_request_in_flight_is_finished(app):
     entered, go, answers = threading.Event(), threading.Event(), []
 

@@ -209,6 +209,7 @@ def _bind(host: str, port: int) -> socket.socket:
     """A socket that listens, bound here and now, so that a taken port is an error in the caller's cell."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     exclusive = sys.platform == "win32"  # there, SO_REUSEADDR would let two servers share one port
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not for sockets of our own
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE if exclusive else socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

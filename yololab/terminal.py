@@ -1,5 +1,6 @@
 """`python -m yololab serve`: the API from a terminal, until Ctrl+C or SIGTERM."""
 
+import socket
 import sys
 
 import uvicorn
@@ -38,6 +39,8 @@ def serve(settings: Settings) -> int:
     except SystemExit:  # uvicorn has logged the reason
         print(f"Set YOLOLAB_PORT to another port than {settings.port}, or to 0 for a free one.", file=sys.stderr)
         return 1
+    # asyncio does not for sockets of our own: each answer on a kept connection would wait 40 ms for the client's ACK
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if settings.host not in LOOPBACK:
         print(
             f"Warning: listening on {settings.host}: everybody on the network can send pictures. "
