@@ -84,8 +84,12 @@ def test_serve_answers_until_it_is_stopped(stop, tmp_path):
 
 def test_serve_listens_without_nagles_delay(monkeypatch):
     heard = []
-    nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    monkeypatch.setattr(terminal.Server, "run", lambda self, sockets: heard.append(sockets[0].getsockopt(*nodelay)))
+
+    def run(self, sockets):
+        heard.append(sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        sockets[0].close()
+
+    monkeypatch.setattr(terminal.Server, "run", run)
     assert terminal.serve(Settings(port=0)) == 0 and heard and heard[0]
 
 
