@@ -1,4 +1,4 @@
-"""The bounded queue in front of the model: as many workers as cores, a few places to wait, a plain no after that."""
+"""The bounded queue in front of the model: a worker for each core and one more, a few places, a plain no after that."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ class Admission:
     """Runs work in `workers` threads; at most `queue` more requests may wait for one."""
 
     def __init__(self, queue: int, workers: int | None = None):
-        self.workers = workers or cores()
+        self.workers = workers or cores() + 1  # one more, so that no core idles while an answer is handed over
         self._limit = self.workers + queue
         self._admitted = 0
         self._seconds = 0.1  # a running mean of one piece of work, for Retry-After
