@@ -8,14 +8,14 @@ from benchmarks.client import Load
 from benchmarks.servers.common import CONFIDENCE, detect
 from yololab.detector import Detector
 from yololab.drawing import annotate
-from yololab.images import decode, decode_small, encode
+from yololab.images import decode_again, decode_small, encode
 from yololab.machine import cores
 
 
 def picture(detector: Detector, photo: bytes) -> bytes:
     """The annotated picture, as the API makes it."""
     small, (width, height) = decode_small(photo, detector.size)
-    canvas = small if small.shape[:2] == (height, width) else decode(photo)
+    canvas = small if small.shape[:2] == (height, width) else decode_again(photo)
     return encode(annotate(canvas, detector(small, CONFIDENCE, original=(width, height))))
 
 

@@ -37,7 +37,7 @@ def _rates(table: Table, kind: str, size: str) -> str:
 
 
 def _start(start_ups: dict[str, float], memory: dict[str, float]) -> str:
-    lines = ["| | first answer after, s | peak memory (VmHWM, all processes), MB |", "|---|---|---|"]
+    lines = ["| | first answer after, s | peak memory with medium photos (VmHWM, all processes), MB |", "|---|---|---|"]
     lines += [f"| {name} | {start_ups[name]:.1f} | {memory[name]:.0f} |" for name in start_ups]
     return "\n".join(lines)
 
@@ -57,5 +57,5 @@ def _plot(table: Table) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("JSON answers a second, 640 px photos")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper right")
+    figure.legend(frameon=False, loc="outside upper right", ncols=3)
     figure.savefig(HERE / "results.png", dpi=110)

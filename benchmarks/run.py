@@ -33,7 +33,7 @@ from yololab.images import decode, encode
 from yololab.models import find
 from yololab.settings import ROOT, Settings
 
-SIDES = {"small": 250, "medium": 640, "large": 4000}  # pixels on the long side
+SIDES = {"medium": 640, "small": 250, "large": 4000}  # pixels on the long side
 CLIENTS = (1, 8, 32)
 PHOTOS = 16
 
@@ -138,11 +138,11 @@ def cells(contender: Contender | None, quick: bool) -> list[tuple[str, str, int]
     """(kind, size, clients) that a contender is measured at: peers with JSON for medium photos only."""
     kinds = contender.paths if contender else BOTH
     sizes = ("medium",) if quick or "picture" not in kinds else SIDES
-    return [(kind, size, clients) for kind in kinds for size in sizes for clients in CLIENTS]
+    return [(kind, size, clients) for size in sizes for kind in kinds for clients in CLIENTS]
 
 
 def measure(contender: Contender, cfg: Path, pictures: dict[str, list[bytes]], seconds: float, quick: bool):
-    """One round of one contender: {cell: Load}, start-up in seconds, peak memory in MB."""
+    """One round of one contender: {cell: Load}, start-up in seconds, peak memory after the medium photos in MB."""
     loads: dict[tuple, Load] = {}
     with started(contender, cfg, pictures["medium"][0]) as server:
         for kind, size, clients in cells(contender, quick):
@@ -150,7 +150,9 @@ def measure(contender: Contender, cfg: Path, pictures: dict[str, list[bytes]], s
             with Connection(server.port) as alone:
                 answers = [alone.ask(request)[1] for request in requests]
             loads[kind, size, clients] = load(server.port, requests, answers, clients, seconds)
-        return loads, server.start_up, server.peak_memory()
+            if size == "medium":
+                peak = server.peak_memory()
+        return loads, server.start_up, peak
 
 
 def main() -> None:

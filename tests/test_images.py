@@ -9,7 +9,7 @@ from PIL import Image
 
 from yololab import decode, encode
 from yololab.errors import BadImage, TooLarge, Unsupported
-from yololab.images import ORIENTATION, decode_small, media_type
+from yololab.images import ORIENTATION, decode_again, decode_small, media_type
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -125,6 +125,15 @@ def test_a_large_jpeg_is_decoded_small_but_never_under_the_side(size, side, expe
     assert original == size and small.shape[1::-1] == expected
     wanted = cv2.resize(decode(data), expected, interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - wanted).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_decoding_again_makes_the_same_pixels(picture, orientation, mode):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = saved(rgb(picture).convert(mode), "JPEG", exif=exif)
+    assert (decode_again(data) == decode(data)).all()
 
 
 def test_a_side_that_does_not_divide_is_rounded_up():

@@ -23,7 +23,7 @@ from .docs import add_docs
 from .drawing import annotate
 from .errors import LabError, NotReady, Refused
 from .guard import FORM_OVERHEAD, Guard
-from .images import decode, decode_small, encode, media_type
+from .images import decode_again, decode_small, encode, media_type
 from .metrics import Metrics
 from .models import installed
 from .schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer
@@ -73,7 +73,7 @@ class Lab:
         detector = self.detectors[model]
         picture, (width, height) = decode_small(data, detector.size, self.settings.max_pixels)
         drawn = kind != "application/json"
-        canvas = decode(data, self.settings.max_pixels) if drawn and picture.shape[:2] != (height, width) else picture
+        canvas = decode_again(data) if drawn and picture.shape[:2] != (height, width) else picture
         clock.append(perf_counter())
         detections = detector(picture, confidence, nms_threshold, (width, height))
         clock.append(perf_counter())
