@@ -35,8 +35,7 @@ def test_detections_are_sorted_typed_and_inside(starter, fruit):
 
 
 def test_the_default_confidence_is_the_models_own(starter, fruit):
-    assert starter.model.confidence == 0.35
-    assert starter(fruit) == starter(fruit, confidence=0.35)
+    assert starter(fruit) == starter(fruit, confidence=starter.model.confidence) != starter(fruit, confidence=0.9)
 
 
 def test_confidences_under_a_fifth_work(starter, fruit):

@@ -42,10 +42,24 @@ class Curve:
     def recall(self) -> np.ndarray:
         return self.right.cumsum() / self.true_boxes
 
+    @property
+    def f1(self) -> np.ndarray:
+        """The harmonic mean of precision and recall."""
+        return 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-9)
+
     def best(self) -> float:
-        """The confidence with the highest F1 (harmonic mean of precision and recall)."""
-        f1 = 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-9)
-        return float(self.confidence[f1.argmax()])
+        """The confidence with the highest F1."""
+        return float(self.confidence[self.f1.argmax()])
+
+    def default(self) -> float:
+        """The highest confidence, to a twentieth, with an F1 within 2 % of the best.
+
+        The curve is flat around its top; there, fewer wrong boxes are worth more than a few right ones.
+        """
+        steps = np.arange(19, 0, -1) / 20
+        counts = [int((self.confidence >= step).sum()) for step in steps]
+        f1 = np.array([self.f1[count - 1] if count else 0.0 for count in counts])
+        return float(steps[np.argmax(f1 >= 0.98 * self.f1.max())])
 
     def at(self, confidence: float) -> dict[str, float]:
         """Precision, recall, and the share of the photos that have at least one right box, at a confidence."""

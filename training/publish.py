@@ -18,6 +18,7 @@ from pycocotools.mask import iou
 
 from yololab.detector import SIZE, Detector
 from yololab.images import decode
+from yololab.models import registry
 from yololab.settings import ROOT
 
 from .evaluate import MODELS, SAMPLE, Score, score
@@ -38,21 +39,22 @@ TERMS = {  # folder of a set: what it is, its terms
 
 def install(run: Path) -> None:
     """Copy the student of a run into models/, and note sizes and SHA-256 in the registry."""
-    registry = REGISTRY.read_text()
+    text = REGISTRY.read_text()
     for suffix in ("cfg", "weights", "names"):
         name = f"starter.{suffix}"
         shutil.copy(run / f"student.{suffix}", ROOT / "models" / name)
         data = (ROOT / "models" / name).read_bytes()
         entry = f'[files."{name}"]\nbytes = {len(data)}\nsha256 = "{hashlib.sha256(data).hexdigest()}"'
-        registry = re.sub(rf'\[files\."{re.escape(name)}"\]\nbytes = .*\nsha256 = .*', entry, registry)
-    REGISTRY.write_text(registry)
+        text = re.sub(rf'\[files\."{re.escape(name)}"\]\nbytes = .*\nsha256 = .*', entry, text)
+    REGISTRY.write_text(text)
+    registry.cache_clear()
 
 
-def choose(result: Score) -> None:
-    """Note the confidence with the best F1, to a twentieth, as the starter's default in the registry."""
-    registry = REGISTRY.read_text()
-    confidence = round(result.curve.best() * 20) / 20
-    REGISTRY.write_text(re.sub(r"(\[models\.starter\][^\[]*?confidence = )\S+", rf"\g<1>{confidence}", registry))
+def choose(confidence: float) -> None:
+    """Note the starter's default confidence in the registry."""
+    text = REGISTRY.read_text()
+    REGISTRY.write_text(re.sub(r"(\[models\.starter\][^\[]*?confidence = )\S+", rf"\g<1>{confidence}", text))
+    registry.cache_clear()
 
 
 def history(run: Path) -> str:
@@ -97,7 +99,7 @@ def measured(scores: dict[tuple[str, int], Score], starter: Detector) -> str:
 def recognised(detectors: list[Detector]) -> str:
     """For each sample picture: with which confidence each model puts a box on its main class, where it belongs.
 
-    The main class is the one with the most objects; of several such ones, that of the largest object.
+    The main class is the one in the file's name, else the one with the most objects.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(ROOT / "images/truth.json")
@@ -105,8 +107,10 @@ def recognised(detectors: list[Detector]) -> str:
     lines.append("|---" * (len(detectors) + 2) + "|")
     for photo in truth.loadImgs(truth.getImgIds()):
         objects = truth.loadAnns(truth.getAnnIds(photo["id"]))
-        kinds = [each["category_id"] for each in objects]
-        main = max(objects, key=lambda each: (kinds.count(each["category_id"]), each["area"]))["category_id"]
+        names = [truth.cats[each["category_id"]]["name"].split()[-1] for each in objects]
+        named = [each for each, name in zip(objects, names, strict=True) if name in photo["file_name"]] or objects
+        kinds = [each["category_id"] for each in named]
+        main = max(kinds, key=kinds.count)
         label = truth.cats[main]["name"]
         boxes = [each["bbox"] for each in objects if each["category_id"] == main]
         picture = decode((ROOT / "images" / photo["file_name"]).read_bytes())
@@ -136,7 +140,7 @@ def main() -> None:
         account = history(options.run)
     scores = {(cfg.stem, size): score(Detector(cfg, size=size), SAMPLE) for cfg in MODELS for size in (SIZE, 320)}
     if not options.card:
-        choose(scores["starter", SIZE])
+        choose(scores["starter", SIZE].curve.default())
     starter, *teachers = [Detector(cfg) for cfg in MODELS]
     template = (Path(__file__).parent / "card.md").read_text()
     CARD.write_text(template.format(
