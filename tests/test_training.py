@@ -144,6 +144,7 @@ def _with_shape(stream, values):
 def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkeypatch):
     import sys
 
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install -e '.[training]'")
     from training import train
 
     run = tmp_path / "run"
