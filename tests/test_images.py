@@ -133,7 +133,15 @@ def test_decoding_again_makes_the_same_pixels(picture, orientation, mode):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     data = saved(rgb(picture).convert(mode), "JPEG", exif=exif)
-    assert (decode_again(data) == decode(data)).all()
+    assert (decode_again(data, decode_small(data, 32)[1]) == decode(data)).all()
+
+
+def test_what_opencv_reads_otherwise_or_not_is_decoded_by_the_one_that_read_it(picture, monkeypatch):
+    data = saved(rgb(picture), "JPEG")
+    expected = decode(data)
+    for other in (None, np.zeros((320, 240, 3), np.uint8)):
+        monkeypatch.setattr(cv2, "imdecode", lambda *args, other=other: other)
+        assert (decode_again(data, (320, 240)) == expected).all()
 
 
 def test_a_side_that_does_not_divide_is_rounded_up():

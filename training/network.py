@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yololab.darknet import EPSILON, sections
+from yololab.darknet import EPSILON, absolute, sections
 
 
 class Convolution(nn.Module):
@@ -76,8 +76,7 @@ class Network(nn.Module):
     def sources(self, index: int) -> list[int]:
         """The layers that a route or a shortcut reads besides the one before it."""
         named = self.sections[index].get("layers") or self.sections[index].get("from") or ""
-        numbers = [int(number) for number in named.split(",") if number.strip()]
-        return [number if number >= 0 else index + number for number in numbers]
+        return list(absolute(named, index))
 
     def forward(
         self, x: Tensor, taps: tuple[int, ...] = (), instead: Mapping[int, Tensor] | None = None

@@ -71,9 +71,11 @@ class Lab:
         """The whole way of one upload, in a worker thread: the answer's bytes, their media type, seconds by stage."""
         clock = [perf_counter()]
         detector = self.detectors[model]
-        picture, (width, height) = decode_small(data, detector.size, self.settings.max_pixels)
+        limit = self.settings.max_pixels
+        picture, (width, height) = decode_small(data, detector.size, limit)
         drawn = kind != "application/json"
-        canvas = decode_again(data) if drawn and picture.shape[:2] != (height, width) else picture
+        whole = picture.shape[:2] == (height, width)
+        canvas = decode_again(data, (width, height), limit) if drawn and not whole else picture
         clock.append(perf_counter())
         detections = detector(picture, confidence, nms_threshold, (width, height))
         clock.append(perf_counter())

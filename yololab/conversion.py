@@ -20,16 +20,16 @@ def converted(model: Model, size: int, folder: Path | None = None) -> Path | byt
     The same bytes of cfg and weights, size and converter give the same file, whoever asks first. Where `folder` (by
     default in the user's cache) cannot be written, the content itself. Raises BrokenModel.
     """
-    cfg, weights = model.cfg.read_bytes(), model.weights.read_bytes()
+    cfg = model.cfg.read_bytes()
     digest = hashlib.sha256(Path(darknet.__file__).read_bytes())
-    for part in (size.to_bytes(4, "little"), hashlib.sha256(cfg).digest(), weights):
+    for part in (size.to_bytes(4, "little"), bytes.fromhex(model.sha256()), cfg):
         digest.update(part)
     folder = folder or user_cache("onnx")
     path = folder / f"{digest.hexdigest()}.onnx"
     if path.is_file():
         return path
     try:
-        content = darknet.to_onnx(cfg.decode(errors="replace"), weights, size).SerializeToString()
+        content = darknet.to_onnx(cfg.decode(errors="replace"), model.weights.read_bytes(), size).SerializeToString()
     except BrokenModel as error:
         raise BrokenModel(f"{model.cfg} with {model.weights.name}: {error}") from error
     try:

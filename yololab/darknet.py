@@ -171,7 +171,7 @@ class _Graph:
         return _Output(name, last.channels, last.side * stride)
 
     def route(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        sources = [self.outputs[number] for number in _absolute(options["layers"], index)]
+        sources = [self.outputs[number] for number in absolute(options["layers"], index)]
         groups = int(options.get("groups", 1))
         parts = []
         for source in sources:
@@ -183,7 +183,7 @@ class _Graph:
         return _Output(name, sum(source.channels // groups for source in sources), sources[0].side)
 
     def shortcut(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        for source in (self.outputs[number] for number in _absolute(options["from"], index)):
+        for source in (self.outputs[number] for number in absolute(options["from"], index)):
             if (source.channels, source.side) != (last.channels, last.side):
                 raise BrokenModel("A [shortcut] between layers of different shapes is not supported.")
             last = _Output(self.add("Add", last.name, source.name), last.channels, last.side)
@@ -223,7 +223,7 @@ class _Graph:
 LAYERS = ("convolutional", "maxpool", "upsample", "route", "shortcut", "dropout", "yolo")
 
 
-def _absolute(numbers: str, index: int) -> Iterator[int]:
+def absolute(numbers: str, index: int) -> Iterator[int]:
     """Layer numbers as in `layers=-1,8`: the negative ones count back from layer `index`."""
     for number in (int(part) for part in numbers.split(",") if part.strip()):
         yield number if number >= 0 else index + number

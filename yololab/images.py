@@ -58,13 +58,14 @@ def decode_small(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tuple[
     return _decode(data, max_pixels, side)
 
 
-def decode_again(data: bytes) -> np.ndarray:
-    """The upright picture, BGR uint8 (H, W, 3), of a JPEG that `decode_small` has read to its end.
+def decode_again(data: bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The upright picture, BGR uint8 (H, W, 3), of a JPEG that `decode_small` has read to its end and found this size.
 
     OpenCV's decoder makes the same pixels in a third of the time for a large photo, and would not say if one was cut
-    off; but that has been seen to.
+    off; but that has been seen to. A JPEG that it reads otherwise, or not at all, is left to `decode`.
     """
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return picture if picture is not None and picture.shape[1::-1] == size else decode(data, max_pixels)
 
 
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
