@@ -50,7 +50,7 @@ def test_a_large_photo_is_detected_small_and_drawn_whole(client):
     detector, apple = Detector("starter"), decode(APPLE.read_bytes())
     data = encode(cv2.resize(apple, None, fx=5, fy=5, interpolation=cv2.INTER_CUBIC))
     small, size = decode_small(data, 416)
-    assert small.shape == (600, 800, 3) and size == (3200, 2400)
+    assert small.shape == (1200, 1600, 3) and size == (3200, 2400)
     found = detector(small, original=size)
     assert post(client, "/v1/detections", data=data).json() == {
         "model": "starter", "image": {"width": 3200, "height": 2400}, "detections": [each.as_dict() for each in found],
