@@ -1,7 +1,7 @@
 # make run    install into .venv, run both notebooks together, show what comes out
 # make test   install what the tests need as well, run them all
 # make lab    JupyterLab on server.ipynb
-# make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT)
+# make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT); WORKERS=2: two processes, supervised
 # make bench  how fast it is, beside others: benchmarks/RESULTS.md
 
 # the first Python on the path that is new enough
@@ -16,7 +16,7 @@ lab: .venv/installed
 	@$(BIN)/python -m yololab lab
 
 serve: .venv/installed
-	@$(BIN)/python -m yololab serve
+	@$(if $(WORKERS),YOLOLAB_WORKERS=$(WORKERS)) $(BIN)/python -m yololab serve
 
 test: .venv/installed-tests
 	@$(BIN)/python -m ruff check .

@@ -48,6 +48,7 @@ class Contender:
     form: bool = True
     package: str | None = None
     options: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
 
     def command(self, port: int, cfg: Path) -> list[str]:
         if self.module == "yololab":
@@ -63,6 +64,7 @@ CONTENDERS = [
     Contender("classic handler", "classic", BOTH),
     Contender("classic handler, lock", "classic", BOTH, options=("lock",)),
     Contender("this project", "yololab", OURS),
+    Contender("this project, 2 workers", "yololab", OURS, env=(("YOLOLAB_WORKERS", "2"),)),
     Contender("FastAPI + ONNX Runtime", "plain", JSON, package="onnxruntime"),
     Contender("LitServe", "litserve_", JSON, package="litserve"),
     Contender("mosec", "mosec_", {"json": "/inference"}, form=False, package="mosec"),
@@ -94,7 +96,8 @@ def started(contender: Contender, cfg: Path, photo: bytes):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = os.environ | {"YOLOLAB_PORT": str(port), "YOLOLAB_MODELS": str(cfg.parent), "YOLOLAB_MODEL": cfg.stem,
-                        "YOLOLAB_KEEP": "0", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}  # fmt: skip
+                        "YOLOLAB_KEEP": "0", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0",
+                        **dict(contender.env)}  # fmt: skip
     log = (ROOT / "build" / f"bench-{contender.module}.log").open("w")
     began = perf_counter()
     child = subprocess.Popen(contender.command(port, cfg), env=env, stdout=log, stderr=log, start_new_session=True)

@@ -17,7 +17,7 @@ async def hung_up():
 
 def test_work_is_done_and_its_wait_is_told():
     async def main():
-        admission = Admission(queue=0, workers=1)
+        admission = Admission(queue=0, threads=1)
         result, waited = await admission.run(lambda a, b: a + b, 1, 2, gone=here)
         admission.close()
         return result, waited
@@ -29,7 +29,7 @@ def test_work_is_done_and_its_wait_is_told():
 def test_a_full_queue_says_busy_and_loses_nothing():
     async def main():
         go = threading.Event()
-        admission = Admission(queue=2, workers=2)
+        admission = Admission(queue=2, threads=2)
         tasks = [asyncio.create_task(admission.run(go.wait, gone=here)) for _ in range(4)]
         while admission.waiting < 2:
             await asyncio.sleep(0)
@@ -51,7 +51,7 @@ def test_a_full_queue_says_busy_and_loses_nothing():
 
 def test_nothing_is_computed_for_a_client_that_is_gone():
     async def main():
-        admission = Admission(queue=0, workers=1)
+        admission = Admission(queue=0, threads=1)
         with pytest.raises(Gone):
             await admission.run(pytest.fail, "computed", gone=hung_up)
         admission.check()  # its place is free again
@@ -62,7 +62,7 @@ def test_nothing_is_computed_for_a_client_that_is_gone():
 
 def test_an_error_in_the_work_frees_the_place():
     async def main():
-        admission = Admission(queue=0, workers=1)
+        admission = Admission(queue=0, threads=1)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await admission.run(lambda: 1 / 0, gone=here)

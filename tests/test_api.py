@@ -364,7 +364,7 @@ def test_503_when_the_queue_is_full(monkeypatch):
             pass
         monkeypatch.setattr(Detector, "__call__", lambda self, *a: (go.wait(60), detect(self, *a))[1])
         lab = server.app.state.lab
-        places = lab.admission.workers + 1
+        places = lab.admission.threads + 1
         answers = []
         ask = lambda: answers.append(requests.post(server.url + "/predict", files={"file": APPLE.read_bytes()}))  # noqa: E731
         threads = [threading.Thread(target=ask) for _ in range(places)]

@@ -24,6 +24,7 @@ from .drawing import annotate
 from .errors import LabError, NotReady, Refused
 from .guard import FORM_OVERHEAD, Guard
 from .images import decode_again, decode_small, encode, media_type
+from .machine import cores
 from .metrics import Metrics
 from .models import installed
 from .schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer
@@ -41,12 +42,17 @@ class Lab:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.detectors = Detectors(settings.model_folders, settings.engine)
-        self.admission = Admission(settings.queue)
-        self.uploads = Uploads(settings.uploads, settings.uploads_quota)
         self.metrics = Metrics()
-        self.metrics.waiting.set_function(lambda: self.admission.waiting)
+        self.threads = max(1, cores() // settings.workers)
+        self.detectors = Detectors(settings.model_folders, settings.engine, self.threads)
+        self.admission = self.admit()
+        self.uploads = Uploads(settings.uploads, settings.uploads_quota)
         self.obstacle: str | None = "The model is still loading. Try again in a second."
+
+    def admit(self) -> Admission:
+        """A new queue, for this event loop."""
+        settings = self.settings
+        return Admission(settings.queue, self.threads + 1, settings.deadline, self.metrics.waiting.set)
 
     async def load(self) -> None:
         """Load the default model and let it answer once, in a thread; `obstacle` says how that went."""
@@ -87,11 +93,11 @@ class Lab:
             if kind == "same":
                 kind = "image/png" if media_type(data) == "image/png" else "image/jpeg"
             body = encode(annotate(canvas, detections), kind)
-        if keep:
-            self.uploads.keep(body, kind)
+        if keep and self.uploads.keep(body, kind) is None:
+            self.metrics.copies_failed.inc()
         clock.append(perf_counter())
         for detection in detections:
-            self.metrics.detections.labels(model, detection.label).inc()
+            self.metrics.detections.labels(model, detector.version, detection.label).inc()
         spent = (after - before for before, after in pairwise(clock))
         return body, kind, dict(zip(("decode", "detect", "encode"), spent, strict=True))
 
@@ -187,8 +193,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI):
         app.state.stopping = False
-        lab.admission = Admission(settings.queue)  # anew: a notebook may serve one app again, on another loop
+        lab.admission = lab.admit()  # anew: a notebook may serve one app again, on another loop
         loading = asyncio.create_task(lab.load())
+        if settings.workers > 1:
+            await loading  # what this process does not accept yet, another one does
         yield
         app.state.stopping = True
         loading.cancel()

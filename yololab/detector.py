@@ -49,6 +49,7 @@ class Detector:
         self.model = _resolve(model, folders)
         self.model.verify()
         self.labels = self.model.labels()
+        self.version = self.model.sha256()[:12]
         self.size = size
         self.class_agnostic = class_agnostic
         if class_agnostic:
@@ -135,8 +136,8 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshol
 class Detectors:
     """The detectors of one process: each model is loaded at its first use, once, and stays."""
 
-    def __init__(self, folders: Sequence[Path], engine: str = "auto"):
-        self._folders, self._engine = folders, engine
+    def __init__(self, folders: Sequence[Path], engine: str = "auto", threads: int | None = None):
+        self._folders, self._engine, self._threads = folders, engine, threads
         self._loaded: dict[str, Detector] = {}
         self._locks: dict[str, Lock] = {}
         self._guard = Lock()
@@ -150,7 +151,7 @@ class Detectors:
             lock = self._locks.setdefault(name, Lock())
         with lock:
             if name not in self._loaded:
-                self._loaded[name] = Detector(model, self._engine)
+                self._loaded[name] = Detector(model, self._engine, threads=self._threads)
             return self._loaded[name]
 
 

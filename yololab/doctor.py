@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from .errors import LabError
 from .settings import ROOT, Settings, user_cache
 
@@ -30,11 +32,12 @@ def _python() -> Iterator[tuple[bool, str]]:
 def _packages() -> Iterator[tuple[bool, str]]:
     wrong = []
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        name, _, wanted = line.partition("==")
-        if wanted:
-            found = _version(name)
-            if found != wanted:
-                wrong.append(f"{name} {found or 'missing'} (wants {wanted})")
+        if "==" not in line:
+            continue
+        wanted = Requirement(line)
+        found = _version(wanted.name)
+        if (not wanted.marker or wanted.marker.evaluate()) and (found is None or found not in wanted.specifier):
+            wrong.append(f"{wanted.name} {found or 'missing'} (wants {wanted.specifier})")
     mend = "; mend: python -m pip install -r requirements.txt"
     yield not wrong, "packages as requirements.txt pins them" if not wrong else ", ".join(wrong) + mend
 

@@ -16,7 +16,8 @@ class Metrics:
         made = {"registry": self._registry}
         self.requests = Counter("yololab_requests", "Requests by route and status", ["route", "status"], **made)
         self.refused = Counter("yololab_refused", "Requests refused because the queue was full", **made)
-        self.detections = Counter("yololab_detections", "Objects found", ["model", "label"], **made)
+        self.detections = Counter("yololab_detections", "Objects found", ["model", "version", "label"], **made)
+        self.copies_failed = Counter("yololab_copies_failed", "Annotated pictures that could not be kept", **made)
         self.stage = Histogram("yololab_stage_seconds", "Time in each stage", ["stage"], buckets=BUCKETS, **made)
         self.waiting = Gauge("yololab_waiting", "Requests in the queue", multiprocess_mode="livesum", **made)
 

@@ -28,6 +28,11 @@ class Settings(BaseSettings):
         "auto", description="onnxruntime, opencv, cuda, openvino, openvino-bf16; auto: the first installed"
     )
     queue: int = Field(64, ge=0, description="requests that may wait for the model; more are answered 503")
+    deadline: float = Field(30, gt=0, description="seconds that one may wait; after that it is answered 503")
+    workers: int = Field(
+        1, ge=1, description="processes that serve from the terminal; each takes its share of the cores"
+    )
+    hang: float = Field(60, gt=0, description="seconds for one picture; a worker that takes longer is started anew")
 
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
     max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
@@ -44,6 +49,10 @@ class Settings(BaseSettings):
     def hosts(self) -> frozenset[str]:
         """The names in `allowed_hosts`, in lower case."""
         return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that make another process's `Settings()` equal these."""
+        return {f"YOLOLAB_{name.upper()}": str(getattr(self, name)) for name in type(self).model_fields}
 
     @property
     def model_folders(self) -> list[Path]:

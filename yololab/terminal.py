@@ -15,19 +15,25 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets=None) -> None:
         await super().startup(sockets)
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host, self.config.host)
-        port = sockets[0].getsockname()[1]
-        print(f"Try it: http://{host}:{port}{self.config.root_path}/docs", file=sys.stderr, flush=True)
+        _invite(self.config, sockets[0])
 
     def handle_exit(self, sig, frame) -> None:
         self.config.app.state.stopping = True
         super().handle_exit(sig, frame)
 
 
+def _invite(config: uvicorn.Config, listener: socket.socket) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)
+    print(f"Try it: http://{host}:{listener.getsockname()[1]}{config.root_path}/docs", file=sys.stderr, flush=True)
+
+
 def serve(settings: Settings) -> int:
     """Serve until stopped; accepted requests are finished first. Returns the exit status."""
+    alone = settings.workers == 1
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings) if alone else "yololab.workers:worker",
+        factory=not alone,
+        workers=settings.workers,
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,
@@ -47,5 +53,11 @@ def serve(settings: Settings) -> int:
             "YOLOLAB_API_KEY asks them for a key.",
             file=sys.stderr,
         )
-    Server(config).run(sockets=[listener])
+    if alone:
+        Server(config).run(sockets=[listener])
+    else:
+        from .workers import supervise
+
+        _invite(config, listener)
+        supervise(config, listener, settings)
     return 0

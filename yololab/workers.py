@@ -1,0 +1,71 @@
+"""`WORKERS=2`: several processes on one listening socket, started anew when one dies or hangs."""
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from socket import socket
+from time import sleep
+
+import cv2
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.supervisors import Multiprocess
+
+from .api import Lab, create_app
+from .machine import cores
+from .settings import Settings
+
+logger = logging.getLogger("uvicorn.error")
+
+HUNG = 70  # exit status of a worker that ends itself
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's, which also takes a dead worker's gauges out of the sum, and refuses connections when it stops."""
+
+    def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:  # else they would wait in the backlog, for nobody
+            listener.close()
+        super().terminate_all()
+
+
+def supervise(config: uvicorn.Config, listener: socket, settings: Settings) -> None:
+    """Serve from `settings.workers` processes until stopped.
+
+    The socket belongs to all of them, and to this process: while one worker is started anew, connections wait in the
+    socket's backlog or go to another one, and none is refused.
+    """
+    listener.listen(2048)
+    os.environ |= settings.as_environment()  # a worker reads its settings anew
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="yololab-metrics-")
+    try:
+        Supervisor(config, [listener]).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def worker() -> FastAPI:
+    """The app of one worker process, which ends itself when a picture hangs in it."""
+    settings = Settings()
+    cv2.setNumThreads(max(1, cores() // settings.workers))
+    app = create_app(settings)
+    watch = threading.Thread(target=_watch, args=(app.state.lab, settings.hang), name="watch", daemon=True)
+    watch.start()
+    return app
+
+
+def _watch(lab: Lab, limit: float) -> None:
+    """No thread can be ended from outside, so the process must: what else it works on is lost, too."""
+    while lab.admission.longest < limit:
+        sleep(1)
+    logger.critical("a picture has been worked on for more than %g s: this worker ends, and is started anew", limit)
+    os._exit(HUNG)
