@@ -3,6 +3,8 @@
 # make lab    JupyterLab on server.ipynb
 # make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT); WORKERS=2: two processes, supervised
 # make bench  how fast it is, beside others: benchmarks/RESULTS.md
+# make fuzz   10,000 and more cases of what a client may send;  make reliability: benchmarks/RELIABILITY.md
+# make cluster  the API on Ray Serve
 
 # the first Python on the path that is new enough
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -23,6 +25,17 @@ test: .venv/installed-tests
 	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m pytest
 
+fuzz: .venv/installed-tests
+	@YOLOLAB_FUZZ=1 $(BIN)/python -m pytest tests/test_survival.py tests/test_schema.py
+
+cluster: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cluster]'
+	@PYTHONPATH=. $(BIN)/python -m deploy.ray_serve
+
+reliability: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(BIN)/python -m benchmarks.reliability
+
 bench: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks.run
@@ -42,4 +55,4 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
-.PHONY: run lab serve test bench clean
+.PHONY: run lab serve test bench fuzz reliability cluster clean

@@ -105,7 +105,7 @@ def test_nms_by_hand_agrees(starter, fruit):
 
     (rows,) = starter.engine([fruit])
     for select, same in ((every_class, lambda a, b: a == b), (best_class, lambda a, b: True)):
-        boxes, scores, classes = select(rows, 0.02 if select is every_class else 0.005, (640, 480))
+        boxes, scores, classes, _ = select(rows, 0.02 if select is every_class else 0.005, (640, 480))
         kept = []
         for one in np.argsort(-scores, kind="stable"):
             if all(overlap(boxes[one], boxes[two]) <= 0.45 for two in kept if same(classes[one], classes[two])):
@@ -118,7 +118,7 @@ def test_broken_numbers_never_become_detections():
     rows = np.full((4, 6), 0.9, np.float32)
     rows[1, 0], rows[2, 2], rows[3, 5] = np.nan, np.inf, np.nan
     for select in (every_class, best_class):
-        boxes, scores, _ = select(rows, 0.5, (100, 100))
+        boxes, scores, _, _ = select(rows, 0.5, (100, 100))
         assert np.isfinite(boxes).all() and np.isfinite(scores).all() and len(scores) == 1
 
 
@@ -128,7 +128,7 @@ def test_one_model_is_loaded_once(monkeypatch):
     loads = []
     load = Detector.__init__
     monkeypatch.setattr(
-        Detector, "__init__", lambda self, model, *args: (loads.append(model.name), load(self, model, *args))[1]
+        Detector, "__init__", lambda self, model, *a, **k: (loads.append(model.name), load(self, model, *a, **k))[1]
     )
     detectors = module.Detectors([ROOT / "models"])
     with ThreadPoolExecutor(8) as pool:

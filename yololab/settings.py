@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 """The repository. Relative paths in settings start here, whatever the working folder is."""
+EXTRAS = ("batch", "explore")  # modules with a `router(settings)`
 
 
 class Settings(BaseSettings):
@@ -34,11 +35,20 @@ class Settings(BaseSettings):
     )
     hang: float = Field(60, gt=0, description="seconds for one picture; a worker that takes longer is started anew")
 
+    extras: str = Field("", description="optional routes, separated by commas: batch, explore")
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
     max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
     keep: bool = Field(True, description="keep a copy of what /predict answers")
     uploads: Path = Field(Path("images_uploaded"), description="where those copies lie")
     uploads_quota: int = Field(200 * 2**20, ge=0, description="bytes that they may take; the oldest go first")
+
+    @field_validator("extras")
+    @classmethod
+    def _known(cls, extras: str) -> str:
+        names = {name.strip() for name in extras.split(",") if name.strip()}
+        if unknown := names - set(EXTRAS):
+            raise ValueError(f"there is no {', '.join(sorted(unknown))}, only {' and '.join(EXTRAS)}")
+        return ",".join(sorted(names))
 
     @field_validator("uploads")
     @classmethod

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
-from .api import Lab, create_app
+from .api import create_app
+from .lab import Lab
 from .machine import cores
 from .settings import Settings
 

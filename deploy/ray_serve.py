@@ -1,0 +1,65 @@
+"""The same API on a Ray cluster: replicas on all its machines, a queue for each, more of them under load.
+
+make cluster                                          a cluster of this machine alone
+serve run deploy.ray_serve:application replicas=4     on a cluster that runs
+"""
+
+import argparse
+import signal
+
+import ray
+from ray import serve
+from ray.serve import Application
+from starlette.types import ASGIApp
+
+from yololab.api import create_app
+from yololab.machine import cores
+from yololab.settings import Settings
+
+
+def replica() -> ASGIApp:
+    """The app of one replica: the very one of `make serve`, with the settings of the machine that it runs on."""
+    return create_app()
+
+
+def application(options: dict[str, str] | None = None) -> Application:
+    """The deployment. replicas: at first; most: under load, at most so many; cores: of each; queue: before 503."""
+    options = {"replicas": "2", "cores": "1", "queue": str(Settings().queue), **(options or {})}
+    each = int(options["cores"])
+    scaling = {
+        "min_replicas": int(options["replicas"]),
+        "max_replicas": int(options.get("most", options["replicas"])),
+        "target_ongoing_requests": each + 1,
+    }
+    deployment = serve.deployment(
+        serve.ingress(replica)(),
+        name="yolo-lab",
+        autoscaling_config=scaling,
+        max_ongoing_requests=each + 2,  # as many as it works on, and one that is being read
+        max_queued_requests=int(options["queue"]),
+        ray_actor_options={"num_cpus": each, "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(each)}}},
+        health_check_period_s=2,
+        graceful_shutdown_timeout_s=30,
+    )
+    return deployment.bind()
+
+
+def main() -> None:
+    """A cluster on this machine, until Ctrl+C or SIGTERM."""
+    parser = argparse.ArgumentParser(description="Serve the API from a local Ray cluster.")
+    parser.add_argument("--replicas", default=str(max(2, cores())))
+    parser.add_argument("--port", type=int, default=Settings().port)
+    options = parser.parse_args()
+    ray.init(num_cpus=max(2, cores()) + 1, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    serve.start(http_options={"host": Settings().host, "port": options.port}, logging_config={"log_level": "WARNING"})
+    serve.run(application({"replicas": options.replicas}), name="yolo-lab", route_prefix="/")
+    print(f"Try it: http://{Settings().host}:{options.port}/docs", flush=True)
+    try:
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
