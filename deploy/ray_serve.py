@@ -5,7 +5,9 @@ serve run deploy.ray_serve:application replicas=4     on a cluster that runs
 """
 
 import argparse
+import os
 import signal
+import tempfile
 
 import ray
 from ray import serve
@@ -18,8 +20,8 @@ from yololab.settings import Settings
 
 
 def replica() -> ASGIApp:
-    """The app of one replica: the very one of `make serve`, with the settings of the machine that it runs on."""
-    return create_app()
+    """The app of one replica: the very one of `make serve`, which accepts nothing before its model has answered."""
+    return create_app(Settings(workers=max(2, cores() // int(os.environ["OMP_NUM_THREADS"]))))
 
 
 def application(options: dict[str, str] | None = None) -> Application:
@@ -31,13 +33,14 @@ def application(options: dict[str, str] | None = None) -> Application:
         "max_replicas": int(options.get("most", options["replicas"])),
         "target_ongoing_requests": each + 1,
     }
+    env = {"OMP_NUM_THREADS": str(each), "PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix="yololab-metrics-")}
     deployment = serve.deployment(
         serve.ingress(replica)(),
         name="yolo-lab",
         autoscaling_config=scaling,
         max_ongoing_requests=each + 2,  # as many as it works on, and one that is being read
         max_queued_requests=int(options["queue"]),
-        ray_actor_options={"num_cpus": each, "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(each)}}},
+        ray_actor_options={"num_cpus": each, "runtime_env": {"env_vars": env}},
         health_check_period_s=2,
         graceful_shutdown_timeout_s=30,
     )

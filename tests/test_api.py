@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 
 import cv2
@@ -409,3 +410,37 @@ def test_an_app_can_be_served_again():
 def test_json_has_no_surprises(client):
     body = post(client, "/v1/detections", params={"confidence": 0}).content
     json.load(io.BytesIO(body), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.mark.parametrize("padding", [0, 3 * 2**20], ids=["a small photo", "a large one"])
+def test_nothing_is_computed_for_clients_that_have_hung_up(monkeypatch, padding):
+    """With real sockets: uvicorn stops reading a connection whose body is large, and does not see it end by itself."""
+    go, computed, detect = threading.Event(), [], Detector.__call__
+    server = serve(create_app(Settings(keep=False)), port=None)
+    try:
+        while requests.get(server.url + "/ready").status_code != 200:
+            pass
+        held = lambda self, *a: (computed.append(a), go.wait(60), detect(self, *a))[2]  # noqa: E731
+        monkeypatch.setattr(Detector, "__call__", held)
+        admission = server.app.state.lab.admission
+        body = {"file": APPLE.read_bytes() + bytes(padding)}
+        request = requests.Request("POST", server.url + "/v1/detections", files=body).prepare()
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        raw = f"POST /v1/detections HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n".encode() + request.body
+        connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(admission.threads + 4)]
+        for connection in connections:
+            connection.sendall(raw)
+        while admission.waiting < 4 or len(computed) < admission.threads:
+            pass
+        for connection in connections:
+            connection.close()
+        for _ in range(10**7):
+            if not server.server_state.connections:  # the server has seen all of them end
+                break
+        go.set()
+        while admission.waiting:
+            pass
+    finally:
+        go.set()
+        server.stop()
+    assert len(computed) <= admission.threads

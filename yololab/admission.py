@@ -67,6 +67,7 @@ class Admission:
         self.check()
         arrived = perf_counter()
         with self._place():
+            await gone()  # after a large body uvicorn does not look at the connection again until it is asked to
             async with self._turn():
                 waited = perf_counter() - arrived
                 if await gone():
