@@ -1,5 +1,8 @@
 """Each engine says what the reference says, alone and with company; conversions are made once and kept whole."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -198,3 +201,10 @@ def test_cores_are_those_granted_not_those_there(tmp_path, monkeypatch, files, e
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     assert cores(tmp_path) == (expected or (4 if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+
+
+def test_onnx_runtime_keeps_no_device_id(tmp_path):
+    """Its wheels carry telemetry, which leaves a file in the temporary folder where it is on."""
+    code = "from yololab import Detector; Detector('starter')"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, cwd=ROOT)
+    assert done.returncode == 0 and not list(tmp_path.iterdir())

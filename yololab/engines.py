@@ -1,5 +1,6 @@
 """Engines run one network: pictures in, the rows of its YOLO heads out."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -106,6 +107,7 @@ def onnxruntime_engine(model: Model, size: int, threads: int, provider: str = "C
 
     Raises BrokenModel for files it cannot use and for a provider that is not there.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it writes a device id to the temporary folder
     import onnxruntime
 
     from .conversion import converted
