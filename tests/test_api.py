@@ -140,6 +140,7 @@ def test_the_error_examples_are_what_the_api_says(client):
     assert said["406"] == post(client, "/v1/detections", headers={"accept": "text/html"}).json()
     assert said["413"] == post(client, "/v1/detections", png_header(12000, 12000)).json()
     assert said["415"] == post(client, "/v1/detections", b"hello").json()
+    assert said["422"] == post(client, "/v1/detections", params={"confidence": 30}).json()
     welcome = client.get("/openapi.json").json()["paths"]["/"]["get"]["responses"]["400"]
     refused = client.get("/", headers={"host": "evil.example"}).json()
     assert welcome["content"]["application/json"]["example"] == refused

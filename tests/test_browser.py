@@ -1,4 +1,4 @@
-"""What people see: the pages and JupyterLab in a real browser. Screenshots go to build/screenshots/, to be looked at."""
+"""What people see: the pages and JupyterLab in a real browser. Screenshots go to build/screenshots/: look at them."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import requests
 from conftest import IMAGES
 
 from yololab import create_app, serve
-from yololab.notebooks import free_port
+from yololab.machine import free_port
 from yololab.settings import ROOT, Settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -104,9 +104,9 @@ def test_docs_show_the_json(page, url):
 
 def test_docs_have_a_file_picker_for_each_of_several_files(page, url):
     operation = try_out(page, url, "/v1/detections/batch")
-    for number, name in enumerate(("apple.jpg", "fruit.jpg")):
-        operation.get_by_role("button", name="Add").click()
-        operation.locator("input[type=file]").nth(number).set_input_files(IMAGES / name)
+    operation.locator("input[type=file]").first.set_input_files(APPLE)
+    operation.get_by_role("button", name="Add").click()
+    operation.locator("input[type=file]").nth(1).set_input_files(IMAGES / "fruit.jpg")
     operation.get_by_role("button", name="Execute").click()
     answer = operation.locator(".live-responses-table .highlight-code").first
     answer.wait_for()

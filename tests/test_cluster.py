@@ -14,7 +14,7 @@ from conftest import IMAGES
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from yololab.notebooks import free_port
+from yololab.machine import free_port
 from yololab.settings import ROOT
 
 pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install -e '.[cluster]'")

@@ -12,7 +12,7 @@ import pytest
 import requests
 import yaml
 
-from yololab.notebooks import free_port
+from yololab.machine import free_port
 from yololab.settings import ROOT, Settings
 
 DEPLOY = ROOT / "deploy"

@@ -75,7 +75,7 @@ def test_no_process_stays_behind(lab):
 
 def test_run_all_twice_in_one_kernel_as_jupyterlab_queues_it(monkeypatch):
     """Every cell of server.ipynb is sent at once, and all of them again while the server of the first time runs."""
-    from yololab.notebooks import free_port
+    from yololab.machine import free_port
 
     monkeypatch.setenv("YOLOLAB_PORT", str(free_port()))
     manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT))

@@ -20,6 +20,17 @@ from .lab import Lab
 from .schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer
 from .settings import Settings
 
+INVITATION = """Try it: open **POST /predict**, choose a JPEG, PNG or WebP picture, and press **Execute**.
+The annotated picture appears below the button.
+
+**POST /v1/detections** gives the same detections as JSON. Its menu *Media type* asks for a picture instead."""
+
+TAGS = [
+    {"name": "detect", "description": "a picture in, detections out"},
+    {"name": "explore", "description": "why something was detected, or was not: see also the page [/explore](explore)"},
+    {"name": "status", "description": "how the server is, and which models it has"},
+]
+
 
 def _detection_router(settings: Settings) -> APIRouter:
     router = APIRouter(route_class=DetectionRoute, tags=["detect"], responses=DETECTION)
@@ -89,6 +100,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="YOLO lab",
         version=__version__,
         summary="Send a picture, get back what is in it.",
+        description=INVITATION,
+        openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

@@ -36,7 +36,11 @@ def add_docs(app: FastAPI) -> None:
             swagger_js_url=f"{root}/docs-assets/swagger-ui-bundle.js",
             swagger_css_url=f"{root}/docs-assets/swagger-ui.css",
             swagger_favicon_url=f"{root}/docs-assets/favicon.png",
-            swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True},
+            swagger_ui_parameters={
+                "tryItOutEnabled": True,
+                "displayRequestDuration": True,
+                "defaultModelsExpandDepth": 0,
+            },
         )
         return HTMLResponse(page.body, headers={"Content-Security-Policy": POLICY})
 

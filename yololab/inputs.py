@@ -19,9 +19,12 @@ logger = logging.getLogger(__name__)
 FORM = "multipart/form-data"
 KINDS = ("application/json", "image/jpeg", "image/png")
 
-Confidence = Annotated[float, Query(ge=0, le=1, description="least confidence; by default the model's own")]
+Confidence = Annotated[
+    float, Query(ge=0, le=1, description="least confidence; by default the model's own", examples=[0.3])
+]
 Overlap = Annotated[
-    float, Query(ge=0, le=1, description="of two boxes of a class that overlap more (IoU), the better stays")
+    float,
+    Query(ge=0, le=1, description="of two boxes of a class that overlap more (IoU), the better stays", examples=[0.45]),
 ]
 Upload = Annotated[UploadFile, "a JPEG, PNG or WebP picture"]
 

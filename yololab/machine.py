@@ -1,6 +1,7 @@
 """What this process may use of the machine it runs on."""
 
 import os
+import socket
 from math import ceil
 from pathlib import Path
 
@@ -25,3 +26,10 @@ def _quota(cgroup: Path) -> float | None:
         except (OSError, ValueError):  # no such file; "max"
             continue
     return None
+
+
+def free_port() -> int:
+    """A TCP port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

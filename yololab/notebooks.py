@@ -1,7 +1,6 @@
 """`python -m yololab run`: both notebooks for real, server.ipynb serving while client.ipynb asks."""
 
 import os
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
+from .machine import free_port
 from .settings import ROOT
 
 BUILD = ROOT / "build"
@@ -55,13 +55,6 @@ def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
     nbformat.write(notebook, path)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")  # no other host
     path.with_suffix(".html").write_text(exporter.from_notebook_node(notebook)[0], encoding="utf-8")
-
-
-def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run() -> int:

@@ -1,5 +1,7 @@
 """What the API's JSON looks like; read by OpenAPI, and so by /docs."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 PICTURES = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
@@ -80,6 +82,20 @@ class Answer(BaseModel):
     }
 
 
+class Mistake(BaseModel):
+    """One mistake: where it is (`body` or `query`, then the name), what it is, and what came."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+    input: Any = None
+    ctx: dict[str, Any] | None = None
+
+
+class HTTPValidationError(BaseModel):
+    detail: list[Mistake]
+
+
 class Problem(BaseModel):
     """Every error: a sentence that says what was wrong and what to do."""
 
@@ -105,6 +121,10 @@ NO_PICTURE = (
 )
 BUSY = "The server is busy: 64 requests wait already. Try again in 2 s."
 NO_KIND = "Accept allows none of application/json, image/jpeg, image/png. Name one of them, or leave the header out."
+OUT_OF_RANGE = {
+    "type": "less_than_equal", "loc": ["query", "confidence"], "msg": "Input should be less than or equal to 1",
+    "input": "30", "ctx": {"le": 1.0},
+}  # fmt: skip
 
 DOOR = {
     400: _problem("A Host that is not ours", HOST),
@@ -120,6 +140,11 @@ DETECTION = {
     404: _problem("No such model, or not installed", NO_MODEL),
     413: _problem("More than 20 MiB or 64 megapixels", LARGE),
     415: _problem("Not a form, or not JPEG, PNG or WebP", NO_PICTURE),
+    422: {
+        "model": HTTPValidationError,
+        "description": "A parameter out of range, or no file",
+        "content": {"application/json": {"example": {"detail": [OUT_OF_RANGE]}}},
+    },
     503: _problem("Busy or not ready; `Retry-After` says when", BUSY),
 }
 NOT_ACCEPTABLE = {406: _problem("Accept allows none of JSON, JPEG, PNG", NO_KIND)}
