@@ -32,3 +32,18 @@ def test_a_wrong_value_names_the_setting(monkeypatch):
 
 def test_hosts_are_a_list():
     assert Settings(allowed_hosts=" Lab.example ,, b.example").hosts == {"lab.example", "b.example"}
+
+
+def test_the_key_is_in_no_text(monkeypatch):
+    monkeypatch.setenv("YOLOLAB_API_KEY", "mellon")
+    assert "mellon" not in repr(Settings()) + str(Settings()) + Settings().model_dump_json()
+    monkeypatch.setenv("YOLOLAB_PORT", "door")
+    with pytest.raises(ValueError, match="port") as error:
+        Settings()
+    assert "mellon" not in str(error.value)
+
+
+def test_an_unknown_extra_is_told():
+    assert Settings(extras=" explore,batch ").extras == "batch,explore"
+    with pytest.raises(ValueError, match="there is no cats"):
+        Settings(extras="batch,cats")

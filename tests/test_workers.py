@@ -93,7 +93,7 @@ def test_a_worker_in_which_a_picture_hangs_ends_itself(monkeypatch):
 
 
 def test_a_worker_gets_the_settings_of_the_supervisor(monkeypatch):
-    given = Settings(queue=7, keep=False, allowed_hosts="lab.example", model_folders="x", port=1234)
+    given = Settings(queue=7, api_key="secret", keep=False, allowed_hosts="lab.example", model_folders="x", port=1234)
     for name, value in given.as_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings(_env_file=None) == given

@@ -106,7 +106,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         form_limits={"max_files": 8, "max_fields": 8, "max_part_size": FORM_OVERHEAD},
-        dependencies=[Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if settings.api_key else [],
+        dependencies=[Security(APIKeyHeader(name="X-API-Key", auto_error=False))]
+        if settings.api_key.get_secret_value()
+        else [],
         exception_handlers={LabError: status.on_lab_error, HTTPException: status.on_http_error},
     )
     app.state.lab = lab = Lab(settings)

@@ -90,12 +90,13 @@ class Guard:
             raise Refused("A page of another site may not post here. Open this server's own page, or use a client.")
 
     def _check_key(self, headers: Headers, path: str) -> None:
-        if not self._settings.api_key or path in KEYLESS or path.startswith("/docs-assets/"):
+        key = self._settings.api_key.get_secret_value()
+        if not key or path in KEYLESS or path.startswith("/docs-assets/"):
             return
         given = headers.get("x-api-key")
         if given is None:
             raise Refused("This server wants a key. Send it in the header X-API-Key.", 401)
-        if not compare_digest(given.encode(), self._settings.api_key.encode()):
+        if not compare_digest(given.encode(), key.encode()):
             raise Refused("The key in X-API-Key is wrong.", 403)
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,14 +14,16 @@ EXTRAS = ("batch", "explore")  # modules with a `router(settings)`
 class Settings(BaseSettings):
     """Settings of one app or server; `Settings(port=0)` overrides, the environment and .env come next."""
 
-    model_config = SettingsConfigDict(env_prefix="YOLOLAB_", env_file=ROOT / ".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="YOLOLAB_", env_file=ROOT / ".env", extra="ignore", hide_input_in_errors=True
+    )
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 lets other machines in")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     url: str = Field("http://127.0.0.1:8000", description="where client.ipynb finds the server")
     root_path: str = Field("", description="path prefix that a proxy in front strips, e.g. /user/ann/proxy/8000")
     allowed_hosts: str = Field("", description="Host names to answer to besides loopback, separated by commas")
-    api_key: str = Field("", description="where set, requests must bring it as X-API-Key")
+    api_key: SecretStr = Field(SecretStr(""), description="where set, requests must bring it as X-API-Key")
 
     model: str = Field("starter", description="the default model")
     models: str = Field("", description=f"folders with more models, separated by {os.pathsep!r}; searched first")
@@ -62,7 +64,9 @@ class Settings(BaseSettings):
 
     def as_environment(self) -> dict[str, str]:
         """The variables that make another process's `Settings()` equal these."""
-        return {f"YOLOLAB_{name.upper()}": str(getattr(self, name)) for name in type(self).model_fields}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["api_key"] = self.api_key.get_secret_value()
+        return {f"YOLOLAB_{name.upper()}": str(value) for name, value in values.items()}
 
     @property
     def model_folders(self) -> list[Path]:
