@@ -314,6 +314,7 @@ def test_401_and_403_where_a_key_is_set():
         wait_ready(client)
         assert "X-API-Key" in detail(post(client), 401)
         assert "X-API-Key" in detail(client.get("/metrics"), 401)
+        assert "X-API-Key" in client.get("/metrics").headers["www-authenticate"]
         for wrong in ("wrong", "sécret".encode(), ""):
             assert "wrong" in detail(post(client, headers={"x-api-key": wrong}), 403)
         assert post(client, headers={"x-api-key": "secret"}).status_code == 200
@@ -445,3 +446,11 @@ def test_nothing_is_computed_for_clients_that_have_hung_up(monkeypatch, padding)
         go.set()
         server.stop()
     assert len(computed) <= admission.threads
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/docs", "/openapi.json", "/nowhere", "/predict"])
+def test_head_is_get_without_the_body(client, path):
+    head, get = client.head(path), client.get(path)
+    assert head.status_code == get.status_code and head.content == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.headers["content-length"] == get.headers["content-length"]

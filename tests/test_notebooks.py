@@ -60,7 +60,8 @@ def test_no_cell_of_the_run_failed_or_was_skipped(lab):
                     assert output.get("name") != "stderr", output.text
                     for kind, data in output.get("metadata", {}).items():
                         assert kind != "image/png" or data["alt"]
-        assert (ROOT / "build" / f"{name}.html").stat().st_size > 100_000
+        html = (ROOT / "build" / f"{name}.html").read_text(encoding="utf-8")
+        assert len(html) > 100_000 and "No description has been provided" not in html
 
 
 def test_the_annotated_pictures_are_kept(lab):

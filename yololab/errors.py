@@ -19,7 +19,9 @@ class LabError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the HTTP answer carries besides: a 503 says when to come again (RFC 9110, 10.2.3)."""
+        """What the HTTP answer carries besides (RFC 9110, 10.2.3 and 11.6.1): when to come again, what to bring."""
+        if self.status == 401:
+            return {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
         return {"Retry-After": str(getattr(self, "retry_after", 1))} if self.status == 503 else {}
 
 

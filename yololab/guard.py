@@ -37,6 +37,9 @@ class Guard:
         request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        bodiless = scope["method"] == "HEAD"
+        if bodiless:  # what GET answers, without the body (RFC 9110, 9.3.2); FastAPI's routes know only GET
+            scope = {**scope, "method": "GET"}
 
         async def labelled(message: Message) -> None:
             nonlocal status
@@ -45,7 +48,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
-            await send(message)
+            await send({**message, "body": b""} if bodiless and message["type"] == "http.response.body" else message)
 
         try:
             self._check(scope)
@@ -83,7 +86,7 @@ class Guard:
         return _is_ip(host) and self._settings.host not in LOOPBACK  # a name may be rebound, a literal address not
 
     def _check_origin(self, headers: Headers, host: str) -> None:
-        origin = headers.get("origin")
+        origin = headers.get("origin")  # its port is left aside: JupyterLab's pages are on another one
         if origin is not None and _host(origin) not in {host, *self._settings.hosts}:
             raise Refused(f"A page of {origin} may not post here. Open this server's own page, or use a client.")
         if origin is None and headers.get("sec-fetch-site") == "cross-site":

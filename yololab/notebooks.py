@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from time import perf_counter
 
@@ -17,6 +18,7 @@ from .machine import free_port
 from .settings import ROOT
 
 BUILD = ROOT / "build"
+NO_ALT = 'alt="No description has been provided for this image"'
 CELL_SECONDS = 300  # no cell of ours takes near as long; a hang ends as an error
 
 
@@ -54,7 +56,12 @@ def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")  # no other host
-    path.with_suffix(".html").write_text(exporter.from_notebook_node(notebook)[0], encoding="utf-8")
+    html = exporter.from_notebook_node(notebook)[0]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
+                html = html.replace(NO_ALT, f'alt="{escape(alt)}"', 1)  # in the same order; nbconvert leaves it out
+    path.with_suffix(".html").write_text(html, encoding="utf-8")
 
 
 def run() -> int:
