@@ -1,5 +1,6 @@
 # make run    install into .venv, run both notebooks together, show what comes out
 # make test   install what the tests need as well, run them all
+# make test-browser   the pages and JupyterLab in Chromium; screenshots in build/screenshots
 # make lab    JupyterLab on server.ipynb
 # make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT); WORKERS=2: two processes, supervised
 # make bench  how fast it is, beside others: benchmarks/RESULTS.md
@@ -36,6 +37,10 @@ reliability: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks.reliability
 
+test-browser: .venv/installed-tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	@$(BIN)/python -m pytest tests/test_browser.py
+
 bench: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks.run
@@ -55,4 +60,4 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
-.PHONY: run lab serve test bench fuzz reliability cluster clean
+.PHONY: run lab serve test test-browser bench fuzz reliability cluster clean
