@@ -63,17 +63,17 @@ def test_an_idle_connection_does_not_hold_the_stop(app):
 
 def test_answers_on_a_kept_connection_do_not_wait_for_the_clients_ack(app, monkeypatch):
     """Nagle's algorithm and delayed ACKs cost 40 ms an answer where TCP_NODELAY is not set."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol  # h11, or httptools where another package brought it
 
     seen = []
-    original = H11Protocol.connection_made
+    original = AutoHTTPProtocol.connection_made
 
     def connection_made(self, transport):
         accepted = transport.get_extra_info("socket")
         seen.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         original(self, transport)
 
-    monkeypatch.setattr(H11Protocol, "connection_made", connection_made)
+    monkeypatch.setattr(AutoHTTPProtocol, "connection_made", connection_made)
     server = serve(app, port=None)
     requests.get(server.url)
     server.stop()
