@@ -24,7 +24,7 @@ serve: .venv/installed
 test: .venv/installed-tests
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check --quiet .
-	@$(BIN)/python -m pytest
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 fuzz: .venv/installed-tests
 	@YOLOLAB_FUZZ=1 $(BIN)/python -m pytest tests/test_survival.py tests/test_schema.py

@@ -161,7 +161,7 @@ def jupyter(tmp_path_factory):
 
 
 CELLS = "() => jupyterapp.shell.currentWidget.context.model.toJSON().cells.filter(cell => cell.cell_type == 'code')"
-IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
+IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 DONE = f"() => ({IDLE})() && ({CELLS})().every(cell => cell.execution_count || !cell.source.length)"
 
 

@@ -59,14 +59,14 @@ def skeleton_2():
 
 
 def solution_2(
-    new_id=None, put_status=(200, 201), put_id=lambda id: id, deleted=404, location="/notes/{}", default=...
+    new_id=None, put_status=(200, 201), put_id=lambda id: id, deleted=404, location="/notes/{}", default=..., embed=True
 ):
     """The solution of exercise 2; each argument is a way to get it wrong."""
     notes, app = skeleton_2()
     ids = count(1)
 
     @app.post("/notes", status_code=201)
-    def add_note(response: Response, text: str = Body(default, embed=True)):
+    def add_note(response: Response, text: str = Body(default, embed=embed)):
         id = new_id(notes) if new_id else next(each for each in ids if each not in notes)
         notes[id] = {"id": id, "text": text}
         if location:
@@ -125,6 +125,7 @@ def test_an_api_for_notes_passes_by_url():
         ({"location": ""}, "response.headers['Location']"),
         ({"location": "/note/{}"}, "Location must lead to what was made"),
         ({"default": "nothing"}, "without a default value"),
+        ({"embed": False}, "take it with text: str = Body(embed=True)"),
     ],
 )
 def test_a_wrong_api_for_notes_gets_a_hint(wrong, hint, capsys):
@@ -217,7 +218,7 @@ def test_a_repaired_api_passes():
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        ({"unknown": 200}, "not a 200 with {'error': ...}"),
+        ({"unknown": 200}, "not a success with {'error': ...}"),
         ({"twice": None}, "409 is for what clashes"),
         ({"mute": lambda muted: True}, "take muted: bool"),
         ({"getter": True}, "move what changes something to POST, PATCH and DELETE"),

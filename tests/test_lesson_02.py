@@ -23,13 +23,13 @@ def overlap(a, b):
     return width * height / (areas - width * height)
 
 
-def box_model(ordered=True, **config):
+def box_model(ordered=True, kind=float, **config):
     class Box(BaseModel):
         model_config = ConfigDict(**{"strict": True, "extra": "forbid"} | config)
-        x1: float = Field(ge=0)
-        y1: float = Field(ge=0)
-        x2: float = Field(ge=0)
-        y2: float = Field(ge=0)
+        x1: kind = Field(ge=0)
+        y1: kind = Field(ge=0)
+        x2: kind = Field(ge=0)
+        y2: kind = Field(ge=0)
 
         @model_validator(mode="after")
         def in_order(self):
@@ -114,6 +114,7 @@ def in_the_route():
     ("app", "hint"),
     [
         (lambda: iou_app(box_model(strict=False)), "ConfigDict(strict=True)"),
+        (lambda: iou_app(box_model(kind=int)), "the route refuses two right boxes: {"),
         (lambda: iou_app(box_model(extra="ignore")), "extra='forbid') in the model of a box"),
         (lambda: iou_app(extra="ignore"), "an outer model, with extra='forbid'"),
         (two_parameters, "an outer model, with extra='forbid'"),
@@ -141,7 +142,15 @@ class Camera(PublicCamera):
     password: str = Field(min_length=8)
 
 
-def camera_app(public=PublicCamera, discreet=True, handled=True, finished=False, keep=("type", "loc", "msg")):
+def camera_app(
+    public=PublicCamera,
+    discreet=True,
+    handled=True,
+    finished=False,
+    keep=("type", "loc", "msg"),
+    takes=Camera,
+    deletes="DELETE",
+):
     app, cameras = FastAPI(), {}
 
     def find(name):
@@ -150,7 +159,7 @@ def camera_app(public=PublicCamera, discreet=True, handled=True, finished=False,
         return cameras[name]
 
     @app.post("/cameras", status_code=201)
-    def add(camera: Camera) -> public:
+    def add(camera: takes) -> public:
         if cameras.setdefault(camera.name, camera) is not camera:
             raise HTTPException(409, "taken")
         return JSONResponse(camera.model_dump(), 201) if finished else camera
@@ -159,7 +168,7 @@ def camera_app(public=PublicCamera, discreet=True, handled=True, finished=False,
     def one(name: str) -> public:
         return find(name)
 
-    @app.delete("/cameras/{name}", status_code=204)
+    @app.api_route("/cameras/{name}", status_code=204, methods=[deletes])
     def remove(name: str) -> None:
         find(name)
         cameras.pop(name)
@@ -195,6 +204,8 @@ def test_cameras_skeleton_is_told_to_add_the_route(capsys):
         ({"finished": True}, "return no finished Response"),
         ({"handled": False}, "'known': sorted(cameras)"),
         ({"keep": ("msg",)}, "has type, loc and msg"),
+        ({"takes": create_model("Zoned", __base__=Camera, zone=(str, ...))}, "refuses a camera that is right: {"),
+        ({"deletes": "PUT"}, "no route for DELETE /cameras/{name} yet"),
     ],
 )
 def test_cameras_mistakes(mistake, hint, capsys):

@@ -83,7 +83,7 @@ def alarms(report: Report, target: Any) -> None:
         one = _created(report, f"{url}/alarms", "label", label)
         if not one:
             return
-        hint = "an error is a status, not a 200 with {'error': ...}: raise HTTPException(422, ...)"
+        hint = "an error is a status, not a success with {'error': ...}: raise HTTPException(422, ...)"
         _status(report, "POST", f"{url}/alarms", 422, hint, {"label": token_hex(4)}, " of an unknown label")
         hint = "look through the labels in alarms.values() before you make an alarm; 409 is for what clashes"
         _status(report, "POST", f"{url}/alarms", 409, hint, {"label": label}, " of the same label again")
@@ -121,6 +121,8 @@ def _created(report: Report, url: str, field: str, value: str) -> str | None:
     """POST something new; its URL, or None where it was not made or cannot be found."""
     path, answer = urlsplit(url).path, requests.post(url, json={field: value}, timeout=SECONDS)
     hint = f"write a function under @app.post('{path}', status_code=201) that returns what it has made"
+    if answer.status_code == 422:
+        hint = f"the route refuses {{'{field}': '{value}'}}: take it with {field}: str = Body(embed=True)"
     if not report.expect(f"POST {path}: the status", 201, answer.status_code, hint):
         return None
     location = answer.headers.get("location", "no such header")
