@@ -135,9 +135,13 @@ def jupyter(tmp_path_factory):
         '{"LabApp": {"expose_app_in_browser": true}, "ServerApp": {"open_browser": false, "allow_root": true, '
         f'"port": {port}, "port_retries": 0}}}}'
     )
-    plugin = folder / "settings" / "@jupyterlab" / "docmanager-extension"
-    plugin.mkdir(parents=True)
-    (plugin / "plugin.jupyterlab-settings").write_text('{"autosave": false}')  # the repository's notebooks stay clean
+    for plugin, values in {
+        "docmanager-extension/plugin": '{"autosave": false}',  # the repository's notebooks stay clean
+        "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',  # no questions
+    }.items():
+        path = folder / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(values)
     env = os.environ | {
         "JUPYTER_CONFIG_DIR": str(folder), "JUPYTER_TOKEN": "lab", "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
@@ -164,6 +168,12 @@ CELLS = "() => jupyterapp.shell.currentWidget.context.model.toJSON().cells.filte
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 DONE = f"() => ({IDLE})() && ({CELLS})().every(cell => cell.execution_count || !cell.source.length)"
 
+CENTRED = """image => {  // JupyterLab lays its cells out while one scrolls
+    image.scrollIntoView({block: "center"});
+    const box = image.getBoundingClientRect();
+    return image.complete && Math.abs(box.top + box.bottom - innerHeight) < innerHeight / 3;
+}"""
+
 
 def run_all(page, base: str, name: str) -> list[dict]:
     """Open a notebook in JupyterLab, Run All Cells by the menu; its code cells with their outputs."""
@@ -185,6 +195,7 @@ def test_both_notebooks_run_in_jupyterlab(browser, page, jupyter):
         assert sum("image/png" in each.get("data", {}) for each in outputs) >= 5
         for picture in where.locator(".jp-RenderedImage img").all()[:3]:
             assert picture.evaluate("image => image.naturalWidth") > 200
-        where.locator(".jp-RenderedImage img").first.scroll_into_view_if_needed()
+        where.bring_to_front()
+        where.wait_for_function(CENTRED, arg=where.locator(".jp-RenderedImage img").first.element_handle())
         where.screenshot(path=SHOTS / name.replace(".ipynb", ".png"))
     beside.close()

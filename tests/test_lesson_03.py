@@ -56,10 +56,14 @@ def session_dependency(tmp_path):
     engine.dispose()
 
 
-def store(session, row):
+def unrefreshed(session, row):
     session.add(row)
     session.commit()
-    session.refresh(row)
+    return row
+
+
+def store(session, row):
+    session.refresh(unrefreshed(session, row))
     return row
 
 
@@ -87,6 +91,10 @@ def look(session, album):
         raise HTTPException(409)
     time.sleep(LOOK)
     return store(session, album)
+
+
+def broken(session, album):
+    return store(session, AnyAlbum(name=album.name))
 
 
 def forgetful_look(session, album):
@@ -124,10 +132,15 @@ def test_albums_solution_passes(session_dependency):
     assert check("03.1", app).ok  # also on a database that holds something
 
 
+def test_a_rule_that_is_broken_without_a_race_is_not_raced(session_dependency):
+    report = check("03.1", album_app(session_dependency, Table=Loose, insert=forgetful_look))
+    assert not any("8 clients" in text for _, text in report.lines)
+
+
 def test_albums_skeleton_is_told_to_add_the_route(capsys):
     report = check("03.1", FastAPI())
     assert not report.ok and len(report.lines) == 1
-    assert "@app.post('/albums', status_code=201)" in capsys.readouterr().out
+    assert ".post('/albums', status_code=201)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -136,6 +149,7 @@ def test_albums_skeleton_is_told_to_add_the_route(capsys):
         ({"Table": Loose, "insert": look}, "a look before the insert proves nothing"),
         ({"insert": look}, "a look before the insert proves nothing"),
         ({"Table": Loose, "insert": forgetful_look}, "unique=True in the table"),
+        ({"insert": broken}, "the route raised an exception"),
         ({"Model": AnyAlbum}, "a table model checks nothing"),
         ({"location": "/album/{}"}, 'response.headers["Location"]'),
         ({"after_delete": 200}, "status_code=204 in the decorator"),
@@ -167,7 +181,7 @@ class Nullable(SQLModel):
     active: bool | None = None
 
 
-def camera_app(dependency, put=None, patch=None, Patch=CameraPatch):
+def camera_app(dependency, put=None, patch=None, Patch=CameraPatch, save=store):
     app = FastAPI()
 
     @app.post("/cameras", status_code=201)
@@ -185,13 +199,13 @@ def camera_app(dependency, put=None, patch=None, Patch=CameraPatch):
 
         @app.put("/cameras/{number}")
         def replace(new: CameraIn, session: Session = dependency, camera: Camera = Depends(read)):  # noqa: B008
-            return store(session, camera.sqlmodel_update(put(new)))
+            return save(session, camera.sqlmodel_update(put(new)))
 
     if patch:
 
         @app.patch("/cameras/{number}")
         def update(new: Patch, session: Session = dependency, camera: Camera = Depends(read)):  # noqa: B008
-            return store(session, camera.sqlmodel_update(patch(new)))
+            return save(session, camera.sqlmodel_update(patch(new)))
 
     return app
 
@@ -234,6 +248,11 @@ def test_cameras_skeleton_lacks_both(session_dependency, capsys):
 def test_cameras_mistakes(session_dependency, put, patch, Patch, hint, capsys):
     assert not check("03.2", camera_app(session_dependency, put, patch, Patch)).ok
     assert hint in capsys.readouterr().out
+
+
+def test_cameras_answered_without_a_refresh(session_dependency, capsys):
+    assert not check("03.2", camera_app(session_dependency, everything, what_was_sent, save=unrefreshed)).ok
+    assert capsys.readouterr().out.count("session.refresh, or a response_model") == 2
 
 
 # --- exercise 3

@@ -106,6 +106,20 @@ def test_mend_that_does_not_wait_for_the_result(capsys):
     assert "is an await missing?" in capsys.readouterr().out
 
 
+def test_mend_that_forgets_the_await(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+
+    def make(slow):
+        async def route(number: int):
+            asyncio.to_thread(slow, number).close()  # closed, so that Python does not warn of it
+            return {"result": None}
+
+        return slow_app(route)
+
+    assert not check("05.1", make).ok
+    assert "calls nothing without an await" in capsys.readouterr().out
+
+
 def test_mend_that_never_calls_slow(capsys, monkeypatch):
     monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
     assert not check("05.1", lambda slow: FastAPI()).ok
@@ -194,6 +208,22 @@ def test_trial_that_holds_its_lock_while_it_works(capsys):
 def test_trial_that_keeps_the_number_of_a_failure(capsys):
     assert not check("05.2", lambda quota, detect: exact(quota, detect, give_back=lambda number: None)).ok
     assert "must not cost a place" in capsys.readouterr().out
+
+
+def test_trial_that_counts_down_after_a_failure(capsys):
+    def make(quota, detect):
+        used, lock = [], threading.Lock()
+
+        def claim():
+            with lock:
+                if len(used) < quota:
+                    used.append("place")
+                    return len(used)
+
+        return trial_app(detect, claim, lambda number: used.pop())
+
+    assert not check("05.2", make).ok
+    assert "put back its own number" in capsys.readouterr().out
 
 
 def test_trial_that_counts_exactly_and_numbers_later(capsys):
