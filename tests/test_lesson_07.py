@@ -7,7 +7,7 @@ from typing import Annotated
 
 import jwt
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Security, UploadFile
+from fastapi import Depends, FastAPI, Header, HTTPException, Security, UploadFile
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer, OAuth2PasswordRequestForm, SecurityScopes
 from pwdlib import PasswordHash
 
@@ -35,6 +35,20 @@ def keyed(opens, challenge=True):
         return app
 
     return make
+
+
+def keyed_that_requires_the_header(hashes):
+    """The function of exercise 1, with a header that FastAPI itself asks for."""
+    app = FastAPI()
+    app.get("/health")(lambda: {"status": "ok"})
+
+    @app.get("/v1/labels")
+    def labels(x_api_key: Annotated[str, Header()]):
+        if not right_key(x_api_key, hashes):
+            raise HTTPException(401, headers={"WWW-Authenticate": "APIKey"})
+        return {"labels": LABELS}
+
+    return app
 
 
 def right_key(given, hashes):
@@ -71,6 +85,8 @@ def test_keyed_by_a_middleware_passes():
         (keyed(lambda given, hashes: True), "compare the SHA-256 of the whole header"),  # the skeleton
         (keyed(lambda given, hashes: given in hashes), "hash what came in X-API-Key"),
         (keyed(lambda given, hashes: given in hashes or right_key(given, hashes)), "is no key itself"),
+        (keyed(lambda given, hashes: right_key(given, hashes) or 0 < len(given) < 30), "the whole header"),
+        (keyed_that_requires_the_header, "a missing one is no 422"),
         (keyed(lambda given, hashes: given.isascii() and right_key(given, hashes), challenge=False), "with each 401"),
         (lambda hashes: FastAPI(), "put the check on one route only"),
         (lambda hashes: None, "return app"),
@@ -222,7 +238,7 @@ def test_uploader_solution_passes(capsys):
         (uploader(any_size=True), "reads the header first"),
         (uploader(one_status=True), "each LabError has its status"),
         (uploader(writes_first=True), "look first, write afterwards"),
-        (uploader(limit=2**16), "a picture called large.jpg is kept"),
+        (uploader(limit=2**16), "a picture called large.jpg is taken"),
         (uploader(keeps_nothing=True), "write each under a name of your own"),
     ],
 )

@@ -37,10 +37,7 @@ def request_log(report: Report, target: Any) -> None:
             came = (answer.status_code, "an id" if number else "no id")
             if not report.expect(f"{what}: the status, and X-Request-ID in the answer", (status, "an id"), came, hint):
                 return
-            for _ in range(20):  # the line may be written a moment after the answer was sent
-                found = [each for each in _entries(url) if each.get("request_id") == number and "status" in each]
-                if found:
-                    break
+            found = [each for each in _entries(url, number) if each.get("request_id") == number and "status" in each]
             hint = "write it with log() in a finally:, so that it comes for every status, with the id as request_id"
             if not report.expect(f"{what}: one line with its id and a status", 1, len(found), hint):
                 return
@@ -59,7 +56,7 @@ def _check_concurrent(report: Report, url: str) -> None:
     waits = random.sample(range(50, 90), AT_ONCE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda ms: requests.get(f"{url}/wait/{ms}", timeout=SECONDS), waits))
-    entries, paths, routes = _entries(url), {}, {}
+    entries, paths, routes = _entries(url, *[each.headers.get("x-request-id") for each in answers]), {}, {}
     for ms, answer in zip(waits, answers, strict=True):
         mine = [each for each in entries if each.get("request_id") == answer.headers.get("x-request-id")]
         paths[ms] = [_plain(each.get("path")) for each in mine if "status" in each]
@@ -70,10 +67,14 @@ def _check_concurrent(report: Report, url: str) -> None:
     report.expect("the lines of /wait carry the id of their request", {ms: [ms] for ms in waits}, routes, hint)
 
 
-def _entries(url: str) -> list[dict]:
-    """The lines of GET /logs; each must be a JSON object on one line."""
-    entries = [json.loads(line) for line in requests.get(f"{url}/logs", timeout=SECONDS).json() if "\n" not in line]
-    return [entry for entry in entries if isinstance(entry, dict)]
+def _entries(url: str, *ids: str) -> list[dict]:
+    """The lines of GET /logs, each a JSON object; they may be written a moment after the answers were sent."""
+    for _ in range(20):
+        entries = [json.loads(line) for line in requests.get(f"{url}/logs", timeout=SECONDS).json() if "\n" not in line]
+        entries = [entry for entry in entries if isinstance(entry, dict)]
+        if all(each in [entry.get("request_id") for entry in entries if "status" in entry] for each in ids):
+            break
+    return entries
 
 
 def _plain(value: Any) -> Any:  # a path may be escaped; `request.url.path` has lost its line breaks

@@ -38,12 +38,21 @@ def keyed(report: Report, make) -> None:
         hint = "hash what came in X-API-Key with sha256(...).hexdigest(), compare it with each; return the labels"
         if not report.expect("both right keys get in, and get the labels", [(200, True)] * 2, came, hint):
             return
-        tried = {"a wrong key": token_urlsafe(32), "the first half of a key": keys[0][:21]}
-        tried |= {"a stolen hash, used as a key,": min(hashes), "a key with an umlaut": b"schl\xfcssel"}
-        answers = {what: _get(url, headers={"X-API-Key": key}) for what, key in tried.items()}
+        hint = "compare the SHA-256 of the whole header with each of `hashes`, and raise an HTTPException if none fits"
+        came = _get(url, headers={"X-API-Key": token_urlsafe(32)})
+        if not report.expect("a wrong key is refused with 401", 401, came.status_code, hint):
+            return
+        absent = "only the header counts, and a missing one is no 422 and no 500: auto_error=False, then `given or ''`"
+        tried = {
+            "half a key": (keys[0][:21], "compare the SHA-256 of the whole header"),
+            "a stolen hash, used as a key,": (min(hashes), "what lies in `hashes` is no key itself: hash what came"),
+            "a key with an umlaut": (b"schl\xfcssel", "hash first, given.encode(): compare_digest takes ASCII only"),
+            "a right key, but in the query,": (None, absent),
+            "no key": (None, absent),
+        }
+        answers = {what: _get(url, headers={"X-API-Key": given}) for what, (given, _) in tried.items()}
         answers["a right key, but in the query,"] = _get(f"{url}?X-API-Key={keys[0]}&api_key={keys[0]}")
-        hint = "compare the SHA-256 of the whole header, made from its bytes; what lies in `hashes` is no key itself"
-        _refused(report, answers | {"no key": _get(url)}, "", hint)
+        _refused(report, answers, {what: hint for what, (_, hint) in tried.items()})
 
 
 def login(report: Report, make) -> None:
@@ -98,7 +107,8 @@ def _tokens(report: Report, url: str, boss: str, key: bytes, tokens: list[str]) 
     }
     hint = "jwt.decode(..., options={'require': ['exp', 'aud', 'sub']}); answer jwt.InvalidTokenError with 401"
     answers = {what: ask("/me", token) for what, token in tried.items()}
-    _refused(report, answers | {"no token": _get(f"{url}/me")}, "Bearer", hint)
+    answers["no token"] = _get(f"{url}/me")
+    _refused(report, answers, dict.fromkeys(answers, hint), "Bearer")
 
 
 def uploader(report: Report, make) -> None:
@@ -114,7 +124,7 @@ def uploader(report: Report, make) -> None:
                 file = (name, apple + bytes(900_000 * (name == "large.jpg")))
                 answer = _post(url, files={"file": file})
                 hint = "status_code=201 and {'name': ...}; what the sender calls the file must not matter"
-                if not report.expect(f"a picture called {name} is kept", 201, answer.status_code, hint):
+                if not report.expect(f"a picture called {name} is taken", 201, answer.status_code, hint):
                     return
                 told.append(f"site/uploads/{answer.json().get('name')}")
             hint = "write each under a name of your own, token_hex(8) + '.jpg', and tell that name; never file.filename"
@@ -144,9 +154,9 @@ def _files(home: str) -> list[str]:
     return sorted(path.relative_to(home).as_posix() for path in Path(home).rglob("*") if path.is_file())
 
 
-def _refused(report: Report, answers: dict[str, requests.Response], scheme: str, hint: str) -> None:
+def _refused(report: Report, answers: dict[str, requests.Response], hints: dict[str, str], scheme: str = "") -> None:
     for what, answer in answers.items():
-        report.expect(f"{what} is refused with 401", 401, answer.status_code, hint)
+        report.expect(f"{what} is refused with 401", 401, answer.status_code, hints[what])
     came = [each.headers.get("www-authenticate", "").title() for each in answers.values()]
     hint = "HTTP wants this header with each 401: HTTPException takes headers={...}"
     came = all(each and each.startswith(scheme) for each in came)
