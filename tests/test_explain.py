@@ -44,9 +44,10 @@ def test_each_verdict_has_its_reason(detector, fruit):
             winner = candidates[each.suppressor]
             assert winner.verdict == "detected" and winner.label == each.label and winner.confidence >= each.confidence
             assert each.overlap > 0.3
-            assert each.overlap == pytest.approx(iou(np.array(each.box), np.array([winner.box]))[0], abs=0.2)
+            assert each.overlap == iou(np.array(each.unclipped), np.array([winner.unclipped]))[0]
         else:
             assert each.suppressor is None and each.overlap is None
+        assert each.box == tuple(np.clip(each.unclipped, 0, (640, 480, 640, 480)))
     assert [each.confidence for each in candidates] == sorted((each.confidence for each in candidates), reverse=True)
 
 
@@ -96,7 +97,13 @@ def test_the_route_tells_the_same(client, detector, fruit):
     assert len(answer["candidates"]) == len(expected["candidates"])
     assert answer["objectness"] == expected["objectness"]
     for each, wanted in zip(answer["candidates"], expected["candidates"], strict=True):
-        assert each == {**wanted, "box": list(wanted["box"])}
+        assert each == {**wanted, "box": list(wanted["box"]), "unclipped": list(wanted["unclipped"])}
+
+
+def test_the_route_tells_where_the_time_went(client):
+    timing = client.post("/v1/explain", files={"file": (IMAGES / "apple.jpg").read_bytes()}).headers["server-timing"]
+    stages = ("queue", "load", "decode", "detect", "encode")
+    assert re.fullmatch(", ".join(rf"{stage};dur=[\d.]+" for stage in stages), timing)
 
 
 @pytest.mark.parametrize(("data", "status"), [(b"", 400), (b"hello", 415), (b"\xff\xd8\xff", 400)])
@@ -112,6 +119,30 @@ def test_the_page_and_its_assets_come_from_here(client):
     for each in assets:
         if each.startswith("explore-assets/"):
             answer = client.get("/" + each)
-            assert answer.status_code == 200 and "http://" not in answer.text and "https://" not in answer.text
+            text = answer.text.replace("http://www.w3.org/2000/svg", "")  # a name, nothing that is asked for
+            assert answer.status_code == 200 and "http://" not in text and "https://" not in text
+            assert answer.headers["content-type"].split(";")[0] in ("text/css", "text/javascript", "image/svg+xml")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
     assert client.get("/explore-assets/../settings.py").status_code == 404
     assert client.get("/explore-assets/nothing.js").status_code == 404
+
+
+def test_samples_are_offered_by_name(client, monkeypatch, tmp_path):
+    names = client.get("/explore-assets/samples").json()
+    assert names
+    for name in names:
+        answer = client.get(f"/explore-assets/samples/{name}")
+        assert answer.content == (IMAGES / name).read_bytes() and answer.headers["content-type"] == "image/jpeg"
+    assert client.get("/explore-assets/samples/truth.json").status_code == 404
+    assert client.get("/explore-assets/samples/..%2Fexplore.js").status_code == 404
+    monkeypatch.setattr("yololab.explore.IMAGES", tmp_path)
+    assert client.get("/explore-assets/samples").json() == []
+    assert client.get(f"/explore-assets/samples/{names[0]}").status_code == 404
+
+
+def test_the_page_opens_without_a_key_and_the_route_wants_it():
+    with ready_client(extras="explore", keep=False, api_key="secret") as client:
+        for path in ("/explore", "/explore-assets/explore.js", "/explore-assets/samples"):
+            assert client.get(path).status_code == 200
+        assert client.post("/v1/explain", files={"file": b""}).status_code == 401

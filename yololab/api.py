@@ -17,6 +17,7 @@ from .errors import LabError
 from .guard import FORM_OVERHEAD, Guard
 from .inputs import Confidence, DetectionRoute, Overlap, Upload, answer_kind, content, model_name
 from .lab import Lab
+from .metrics import server_timing
 from .schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer
 from .settings import Settings
 
@@ -48,8 +49,7 @@ def _detection_router(settings: Settings) -> APIRouter:
         spent = {"queue": waited, **spent}
         for stage, seconds in spent.items():
             lab.metrics.stage.labels(stage).observe(seconds)
-        timing = ", ".join(f"{stage};dur={seconds * 1e3:.2f}" for stage, seconds in spent.items())
-        return Response(body, media_type=kind, headers={"Server-Timing": timing})
+        return Response(body, media_type=kind, headers={"Server-Timing": server_timing(spent)})
 
     picture = {200: {"content": PICTURES, "description": "the annotated picture"}}
 

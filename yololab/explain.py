@@ -21,13 +21,16 @@ Verdict = Literal["detected", "suppressed", "below the threshold"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One class of one anchor of one cell. confidence = objectness * probability; box: x1, y1, x2, y2, pixels."""
+    """One class of one anchor of one cell. confidence = objectness * probability; boxes: x1, y1, x2, y2, pixels."""
 
     label: str
     confidence: float
     objectness: float
     probability: float
     box: tuple[float, float, float, float]
+    """Clipped to the picture."""
+    unclipped: tuple[float, float, float, float]
+    """As NMS compares it: clipping would change the overlaps at the border."""
     others: dict[str, float]
     """The next best classes of the same anchor, with their probabilities."""
     verdict: Verdict
@@ -89,7 +92,7 @@ def explain(
         others = [each for each in np.argsort(-probabilities)[:4].tolist() if each != best and row[5 + each] > 0][:3]
         candidates.append(Candidate(
             detector.labels[best], min(float(scores[number]), 1.0), float(row[4]), float(probabilities[best]),
-            tuple(corners[number].clip(0, (*size, *size)).tolist()),
+            tuple(corners[number].clip(0, (*size, *size)).tolist()), tuple(corners[number].tolist()),
             {detector.labels[each]: float(probabilities[each]) for each in others}, *fate,
         ))  # fmt: skip
     return Explanation(confidence, nms_threshold, candidates, list(_maps(detector, rows)))

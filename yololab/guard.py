@@ -17,7 +17,9 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-KEYLESS = ("/health", "/ready", "/docs", "/redoc", "/openapi.json")  # a browser cannot open a page with a key
+# a browser cannot open a page with a key
+KEYLESS = ("/health", "/ready", "/docs", "/redoc", "/openapi.json", "/explore")
+ASSETS = ("/docs-assets/", "/explore-assets/")  # what those pages are made of
 FORM_OVERHEAD = 2**16  # bytes that a form may add to its file: boundaries, headers, small fields
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -94,7 +96,7 @@ class Guard:
 
     def _check_key(self, headers: Headers, path: str) -> None:
         key = self._settings.api_key.get_secret_value()
-        if not key or path in KEYLESS or path.startswith("/docs-assets/"):
+        if not key or path in KEYLESS or path.startswith(ASSETS):
             return
         given = headers.get("x-api-key")
         if given is None:
