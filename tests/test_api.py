@@ -156,6 +156,12 @@ def test_welcome_health_and_models(client):
     assert not tiny["installed"] and tiny["bytes"] == 35434956
 
 
+def test_errors_are_counted_from_zero(fresh):
+    text = fresh.get("/metrics").text
+    for route in ROUTES:
+        assert f'yololab_requests_total{{route="{route}",status="500"}} 0.0' in text
+
+
 def test_metrics_count_requests_and_detections(fresh):
     post(fresh)
     fresh.get("/nowhere/at/all")

@@ -112,6 +112,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers={LabError: status.on_lab_error, HTTPException: status.on_http_error},
     )
     app.state.lab = lab = Lab(settings)
+    for route in ("/predict", "/v1/detections"):
+        lab.metrics.requests.labels(route, 500)  # 0 from the start: an alert on a rate does not see a series be born
     app.add_middleware(Guard, settings=settings, metrics=lab.metrics)
     app.include_router(_detection_router(settings))
     for name in settings.extras.split(",") if settings.extras else ():
