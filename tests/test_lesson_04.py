@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Annotated
 
 import numpy as np
@@ -97,18 +98,35 @@ def test_fraud_without_the_second_route(capsys):
 @pytest.mark.parametrize(
     ("app", "hint"),
     [
-        (lambda: fraud_app(load="request"), "take it from request.state"),
+        (lambda: fraud_app(load="request"), "take the model from request.state"),
         (lambda: fraud_app(load="lazy"), "load in the lifespan"),
         (lambda: fraud_app(decide=lambda probability: probability >= 0.5), "the threshold of this request"),
         (lambda: fraud_app(Loose), 'extra="forbid"'),
         (lambda: fraud_app(predict=lambda payment: 1 - score(payment)), "the second probability is fraud's"),
-        (lambda: fraud_app(model={"name": "forest"}), "both are texts"),
+        (lambda: fraud_app(model={"name": "forest", "version": 2}), "both are texts"),
+        (lambda: fraud_app(predict=lambda payment: np.float32(score(payment))), "speaks of numpy"),
     ],
-    ids=["a load for each request", "a lazy load", "a fixed threshold", "unknown fields", "the wrong class", "no name"],
+    ids=[
+        "a load for each request",
+        "a lazy load",
+        "a fixed threshold",
+        "unknown fields",
+        "the wrong class",
+        "no name",
+        "numpy's numbers",
+    ],
 )
 def test_fraud_mistakes(app, hint, capsys):
     assert not check("04.1", app()).ok
     assert hint in capsys.readouterr().out
+
+
+def test_fraud_whose_model_is_a_text(capsys):
+    app = FastAPI()
+    app.get("/v1/model")(lambda: {"name": "fraud", "version": "1", "loads": 1})
+    app.post("/v1/fraud")(lambda: {"probability": 0.1, "threshold": 0.5, "fraud": False, "model": "fraud"})
+    assert not check("04.1", app).ok
+    assert "both are texts" in capsys.readouterr().out
 
 
 def test_fraud_without_limits(capsys):
@@ -134,11 +152,11 @@ def test_fraud_whose_refusal_cannot_be_written(capsys):
 
 
 def test_fraud_that_keeps_a_request_in_a_global(capsys):
-    last, together = [], threading.Barrier(12)
+    last, calls, together = [], count(), threading.Barrier(12)
 
     def predict(payment):
         last[:] = [payment]
-        if not together.broken:
+        if next(calls) and not together.broken:  # the first one comes alone
             with suppress(threading.BrokenBarrierError):
                 together.wait(0.5)  # every other request of the burst writes meanwhile
         return score(last[0])
@@ -213,6 +231,15 @@ def test_digits_skeleton_is_told_to_add_the_route(capsys):
 def test_digits_mistakes(model, changed, hint, capsys):
     assert not check("04.2", digits_app(model, **changed)).ok
     assert hint in capsys.readouterr().out
+
+
+def test_digits_whose_top_is_no_list_of_objects(capsys):
+    app = FastAPI()
+    answer = {"digit": 3, "top": {"3": 0.8, "5": 0.1, "1": 0.1}, "model": {"name": "digits", "version": "1"}}
+    app.post("/v1/digits")(lambda: answer)
+    assert not check("04.2", app).ok
+    out = capsys.readouterr().out
+    assert "answer a list" in out and out.count("NOT YET") == 1
 
 
 def test_digits_that_trusts_the_name(model, capsys):
