@@ -31,7 +31,7 @@ fuzz: .venv/installed-tests
 
 cluster: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cluster]'
-	@PYTHONPATH=. $(BIN)/python -m deploy.ray_serve
+	@RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=. $(BIN)/python -m deploy.ray_serve # loopback only
 
 reliability: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -21,19 +21,24 @@ from yololab.settings import Settings
 
 def replica() -> ASGIApp:
     """The app of one replica: the very one of `make serve`, which accepts nothing before its model has answered."""
+    os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     return create_app(Settings(workers=max(2, cores() // int(os.environ["OMP_NUM_THREADS"]))))
 
 
 def application(options: dict[str, str] | None = None) -> Application:
-    """The deployment. replicas: at first; most: under load, at most so many; cores: of each; queue: before 503."""
-    options = {"replicas": "2", "cores": "1", "queue": str(Settings().queue), **(options or {})}
+    """The deployment. replicas: at first; most: under load, at most so many; cores: of each; queue: before 503.
+
+    metrics: a folder on each machine, through which its replicas sum what they count.
+    """
+    folder = os.path.join(tempfile.gettempdir(), "yololab-metrics")
+    options = {"replicas": "2", "cores": "1", "queue": str(Settings().queue), "metrics": folder, **(options or {})}
     each = int(options["cores"])
     scaling = {
         "min_replicas": int(options["replicas"]),
         "max_replicas": int(options.get("most", options["replicas"])),
         "target_ongoing_requests": each + 1,
     }
-    env = {"OMP_NUM_THREADS": str(each), "PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix="yololab-metrics-")}
+    env = {"OMP_NUM_THREADS": str(each), "PROMETHEUS_MULTIPROC_DIR": options["metrics"]}
     deployment = serve.deployment(
         serve.ingress(replica)(),
         name="yolo-lab",
@@ -55,13 +60,14 @@ def main() -> None:
     options = parser.parse_args()
     ray.init(num_cpus=max(2, cores()) + 1, include_dashboard=False, log_to_driver=False, logging_level="warning")
     serve.start(http_options={"host": Settings().host, "port": options.port}, logging_config={"log_level": "WARNING"})
-    serve.run(application({"replicas": options.replicas}), name="yolo-lab", route_prefix="/")
-    print(f"Try it: http://{Settings().host}:{options.port}/docs", flush=True)
-    try:
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    finally:
-        serve.shutdown()
-        ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="yololab-metrics-", ignore_cleanup_errors=True) as metrics:
+        serve.run(application({"replicas": options.replicas, "metrics": metrics}), name="yolo-lab", route_prefix="/")
+        print(f"Try it: http://{Settings().host}:{options.port}/docs", flush=True)
+        try:
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        finally:
+            serve.shutdown()
+            ray.shutdown()
 
 
 if __name__ == "__main__":

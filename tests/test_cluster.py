@@ -1,6 +1,7 @@
 """The API on a local Ray cluster: the same answers as the single server, also while a replica is killed."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -26,7 +27,8 @@ def cluster(tmp_path_factory):
     """`make cluster` with two replicas: its URL and its process."""
     port = free_port()
     env = os.environ | {"YOLOLAB_KEEP": "0", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0",
-                        "RAY_AUTH_MODE": "disabled"}  # fmt: skip
+                        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
+                        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # fmt: skip
     command = [sys.executable, "-m", "deploy.ray_serve", "--replicas", "2", "--port", str(port)]
     log = tmp_path_factory.mktemp("cluster") / "log"
     with log.open("w") as out:
