@@ -20,6 +20,7 @@ wsgi_app = "yololab.workers:worker()"
 worker_class = "uvicorn_worker.UvicornWorker"
 bind = f"{settings.host}:{settings.port}"
 graceful_timeout = 30  # seconds for requests in flight
+control_socket_disable = True  # nothing is left in the user's home
 timeout = 60  # seconds without a sign of life from a worker
 
 

@@ -26,7 +26,6 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("lesson", help="for example: server")
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
     options = parser.parse_args(argv)
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(Settings().max_pixels))  # read when cv2 is imported
     try:
         return globals()[f"_{options.command}"](options)
     except LabError as error:
@@ -37,10 +36,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _serve(options) -> int:
+    given = {key: value for key in ("host", "port") if (value := getattr(options, key)) is not None}
+    settings = Settings(**given)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))  # before cv2 is imported
     from .terminal import serve
 
-    given = {key: value for key in ("host", "port") if (value := getattr(options, key)) is not None}
-    return serve(Settings(**given))
+    return serve(settings)
 
 
 def _run(options) -> int:
