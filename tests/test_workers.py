@@ -92,6 +92,17 @@ def test_a_worker_in_which_a_picture_hangs_ends_itself(monkeypatch):
     assert end.value.code == workers.HUNG
 
 
+def test_workers_end_when_their_supervisor_was_killed():
+    env = os.environ | {"YOLOLAB_WORKERS": "2", "YOLOLAB_KEEP": "0"}
+    command = [sys.executable, "-m", "yololab", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
+        url = next(line for line in process.stderr if "Try it:" in line).split()[-1].removesuffix("/docs")
+        wait_until_both_live(url, psutil.Process(process.pid))
+        left = serving(psutil.Process(process.pid))
+        process.kill()
+        assert not psutil.wait_procs(left, timeout=60)[1]
+
+
 def test_a_worker_gets_the_settings_of_the_supervisor(monkeypatch):
     given = Settings(queue=7, api_key="secret", keep=False, allowed_hosts="lab.example", model_folders="x", port=1234)
     for name, value in given.as_environment().items():

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from socket import socket
@@ -65,8 +66,15 @@ def worker() -> FastAPI:
 
 
 def _watch(lab: Lab, limit: float) -> None:
-    """No thread can be ended from outside, so the process must: what else it works on is lost, too."""
+    """End this process when its supervisor is gone, in order, or when a picture hangs in it.
+
+    No thread can be ended from outside, so the process must: what else it works on is lost, too.
+    """
+    supervisor = os.getppid()
     while lab.admission.longest < limit:
+        if os.getppid() != supervisor:
+            logger.error("the supervisor is gone: this worker finishes what it has accepted, and ends")
+            return signal.raise_signal(signal.SIGTERM)
         sleep(1)
     logger.critical("a picture has been worked on for more than %g s: this worker ends, and is started anew", limit)
     os._exit(HUNG)
