@@ -48,7 +48,9 @@ def cluster(tmp_path_factory):
 
 
 def replicas() -> set[int]:
-    return {each.pid for each in psutil.process_iter(["cmdline"]) if "ServeReplica" in " ".join(each.info["cmdline"])}
+    return {
+        each.pid for each in psutil.process_iter(["cmdline"]) if "ServeReplica" in " ".join(each.info["cmdline"] or [])
+    }
 
 
 def test_the_same_answers_as_the_single_server(cluster, client):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 
 import psutil
@@ -34,8 +35,13 @@ def server():
 
 
 def serving(process: psutil.Process) -> list[psutil.Process]:
-    """The worker processes."""
-    return [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
+    """The worker processes that live."""
+    found = []
+    for child in process.children():
+        with suppress(psutil.Error):  # it ended a moment ago
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def ask(url: str) -> requests.Response:
@@ -92,8 +98,8 @@ def test_a_worker_in_which_a_picture_hangs_ends_itself(monkeypatch):
     assert end.value.code == workers.HUNG
 
 
-def test_workers_end_when_their_supervisor_was_killed():
-    env = os.environ | {"YOLOLAB_WORKERS": "2", "YOLOLAB_KEEP": "0"}
+def test_workers_end_when_their_supervisor_was_killed(tmp_path):
+    env = os.environ | {"YOLOLAB_WORKERS": "2", "YOLOLAB_KEEP": "0", "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "yololab", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         url = next(line for line in process.stderr if "Try it:" in line).split()[-1].removesuffix("/docs")
