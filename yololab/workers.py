@@ -17,7 +17,6 @@ from uvicorn.supervisors import Multiprocess
 
 from .api import create_app
 from .lab import Lab
-from .machine import cores
 from .settings import Settings
 
 logger = logging.getLogger("uvicorn.error")
@@ -58,8 +57,8 @@ def supervise(config: uvicorn.Config, listener: socket, settings: Settings) -> N
 def worker() -> FastAPI:
     """The app of one worker process, which ends itself when a picture hangs in it."""
     settings = Settings()
-    cv2.setNumThreads(max(1, cores() // settings.workers))
     app = create_app(settings)
+    cv2.setNumThreads(app.state.lab.threads)
     watch = threading.Thread(target=_watch, args=(app.state.lab, settings.hang), name="watch", daemon=True)
     watch.start()
     return app

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from ..api import create_app
-from ..notebooks import free_port
+from ..machine import free_port
 from ..settings import ROOT, Settings
 from .report import SECONDS, Report, served
 
