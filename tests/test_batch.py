@@ -62,3 +62,11 @@ def test_docs_get_file_pickers(client):
 def test_it_is_there_only_where_asked_for():
     with ready_client() as client:
         assert post(wait_ready(client), APPLE).status_code == 404
+
+
+def test_a_client_that_hangs_up_is_no_error_of_ours(client, monkeypatch, caplog):
+    async def hung_up(self):
+        return True
+
+    monkeypatch.setattr("starlette.requests.Request.is_disconnected", hung_up)
+    assert post(client, APPLE, FRUIT).status_code == 499 and not caplog.records

@@ -10,7 +10,6 @@ from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 
 from . import __version__, status
-from .admission import Gone
 from .detector import NMS_THRESHOLD
 from .docs import add_docs
 from .errors import LabError
@@ -40,12 +39,7 @@ def _detection_router(settings: Settings) -> APIRouter:
     async def answer(request: Request, file: UploadFile, *wanted) -> Response:
         lab: Lab = request.app.state.lab
         data = await content(file, settings)
-        try:
-            (body, kind, spent), waited = await lab.admission.run(
-                lab.answer, data, *wanted, gone=request.is_disconnected
-            )
-        except Gone:
-            return Response(status_code=499)  # nobody reads it
+        (body, kind, spent), waited = await lab.admission.run(lab.answer, data, *wanted, gone=request.is_disconnected)
         spent = {"queue": waited, **spent}
         for stage, seconds in spent.items():
             lab.metrics.stage.labels(stage).observe(seconds)

@@ -10,7 +10,6 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from .admission import Gone
 from .detector import NMS_THRESHOLD
 from .explain import FLOOR, Candidate, explain
 from .guard import FORM_OVERHEAD
@@ -69,12 +68,9 @@ def _explain_router(settings: Settings) -> APIRouter:
         """What the network proposed and what became of it: detected, suppressed by which, or below the threshold."""
         lab: Lab = request.app.state.lab
         data = await content(file, settings)
-        try:
-            (body, spent), waited = await lab.admission.run(
-                _explained, lab, data, model, confidence, nms_threshold, floor, gone=request.is_disconnected
-            )
-        except Gone:
-            return Response(status_code=499)
+        (body, spent), waited = await lab.admission.run(
+            _explained, lab, data, model, confidence, nms_threshold, floor, gone=request.is_disconnected
+        )
         timing = server_timing({"queue": waited, **spent})
         return Response(body, media_type="application/json", headers={"Server-Timing": timing})
 

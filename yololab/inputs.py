@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from .admission import Gone
 from .errors import NotReady, Refused
 from .lab import Lab
 from .models import installed
@@ -58,6 +59,8 @@ class DetectionRoute(APIRoute):
             lab.admission.check()
             try:
                 return await handle(request)
+            except Gone:
+                return Response(status_code=499)  # nobody reads it
             except HTTPException as error:
                 if isinstance(error.__cause__, OSError):  # FastAPI takes it for the client's mistake
                     logger.error("an upload could not be stored: %s", error.__cause__)
