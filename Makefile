@@ -13,10 +13,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 
 run: .venv/installed
-	@$(BIN)/python -m yololab run
+	@$(BIN)/python -m classroom run
 
 lab: .venv/installed
-	@$(BIN)/python -m yololab lab
+	@$(BIN)/python -m classroom lab
 
 serve: .venv/installed
 	@$(if $(WORKERS),YOLOLAB_WORKERS=$(WORKERS)) $(BIN)/python -m yololab serve
@@ -27,7 +27,7 @@ test: .venv/installed-tests
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 fuzz: .venv/installed-tests
-	@YOLOLAB_FUZZ=1 $(BIN)/python -m pytest tests/test_survival.py tests/test_schema.py
+	@LAB_FUZZ=1 $(BIN)/python -m pytest tests/api/test_survival.py tests/api/test_schema.py
 
 cluster: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cluster]'
@@ -39,7 +39,7 @@ reliability: .venv/installed
 
 test-browser: .venv/installed-tests
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
-	@$(BIN)/python -m pytest tests/test_browser.py
+	@$(BIN)/python -m pytest tests/browser
 
 bench: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 
 from training.evaluate import MODELS, SAMPLE, score
-from yololab.detector import Detector
-from yololab.images import decode, encode
+from yololab.vision.detector import Detector
+from yololab.vision.images import decode, encode
 
 LARGER = 5  # times: COCO's photos become 3200 pixels wide
 

@@ -7,8 +7,9 @@ from statistics import median
 import requests
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks import ROOT
 from yololab import create_app, serve
-from yololab.settings import ROOT, Settings
+from yololab.api.settings import Settings
 
 PICTURE = ROOT / "images" / "crowd.jpg"  # 500 candidates, and the most detections of all samples
 MOVES = 60
@@ -41,7 +42,7 @@ def measure(page: Page, slider: str, low: float | None, high: float | None) -> l
 
 def main() -> None:
     """Print a table for README or RESULTS."""
-    server = serve(create_app(Settings(keep=False, extras="explore")), port=None)
+    server = serve(create_app(Settings(keep=False, extras="explore")), port=0)
     while requests.get(f"{server.url}/ready", timeout=60).status_code != 200:
         pass
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:

@@ -6,10 +6,10 @@ from time import perf_counter, process_time
 
 from benchmarks.client import Load
 from benchmarks.servers.common import CONFIDENCE, detect
-from yololab.detector import Detector
-from yololab.drawing import annotate
-from yololab.images import decode_again, decode_small, encode
-from yololab.machine import cores
+from yololab.vision.detector import Detector
+from yololab.vision.drawing import annotate
+from yololab.vision.images import decode_again, decode_small, encode
+from yololab.vision.machine import cores
 
 
 def picture(detector: Detector, photo: bytes) -> bytes:

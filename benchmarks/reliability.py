@@ -12,10 +12,11 @@ from time import perf_counter, sleep
 import numpy as np
 import psutil
 
+from benchmarks import ROOT
 from benchmarks.client import Connection, load, prepare
 from benchmarks.run import CONTENDERS, OURS, Running, machine, photos, started
-from yololab.models import find
-from yololab.settings import ROOT, Settings
+from yololab.api.settings import Settings
+from yololab.vision.models import find
 
 HERE = Path(__file__).parent
 MARK = "<!-- {} -->"

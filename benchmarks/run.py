@@ -25,13 +25,13 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from benchmarks import report
+from benchmarks import ROOT, report
 from benchmarks.client import Connection, Load, load, prepare
 from benchmarks.limit import Limit
 from benchmarks.servers.common import CONFIDENCE
-from yololab.images import decode, encode
-from yololab.models import find
-from yololab.settings import ROOT, Settings
+from yololab.api.settings import Settings
+from yololab.vision.images import decode, encode
+from yololab.vision.models import find
 
 SIDES = {"medium": 640, "small": 250, "large": 4000}  # pixels on the long side
 CLIENTS = (1, 8, 32)
@@ -95,7 +95,7 @@ def started(contender: Contender, cfg: Path, photo: bytes):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = os.environ | {"YOLOLAB_PORT": str(port), "YOLOLAB_MODELS": str(cfg.parent), "YOLOLAB_MODEL": cfg.stem,
+    env = os.environ | {"YOLOLAB_PORT": str(port), "YOLOLAB_MODEL_PATH": str(cfg.parent), "YOLOLAB_MODEL": cfg.stem,
                         "YOLOLAB_KEEP": "0", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0",
                         **dict(contender.env)}  # fmt: skip
     log = (ROOT / "build" / f"bench-{contender.module}.log").open("w")

@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 
-from yololab.machine import cores
-from yololab.settings import Settings
+from yololab.api.settings import Settings
+from yololab.vision.machine import cores
 
 settings = Settings()
 workers = settings.workers if "YOLOLAB_WORKERS" in os.environ else cores()
@@ -16,7 +16,7 @@ os.environ["YOLOLAB_WORKERS"] = str(workers)  # each worker takes its share of t
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="yololab-metrics-")
 
-wsgi_app = "yololab.workers:worker()"
+wsgi_app = "yololab.serving.workers:worker()"
 worker_class = "uvicorn_worker.UvicornWorker"
 bind = f"{settings.host}:{settings.port}"
 graceful_timeout = 30  # seconds for requests in flight

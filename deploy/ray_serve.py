@@ -14,9 +14,9 @@ from ray import serve
 from ray.serve import Application
 from starlette.types import ASGIApp
 
-from yololab.api import create_app
-from yololab.machine import cores
-from yololab.settings import Settings
+from yololab.api.app import create_app
+from yololab.api.settings import Settings
+from yololab.vision.machine import cores
 
 
 def replica() -> ASGIApp:

@@ -6,15 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
+from helpers import IMAGES, SHARED, ready_client, real_models, wait_ready
 
-from yololab.api import create_app
-from yololab.images import decode
-from yololab.settings import ROOT, Settings
-
-IMAGES = ROOT / "images"
-SHARED = ROOT.parent / "shared"
-BASE = "http://127.0.0.1:8000"
+from yololab.vision.images import decode
 
 
 @pytest.fixture(autouse=True)
@@ -25,24 +19,12 @@ def no_settings_from_outside(monkeypatch, tmp_path):
     monkeypatch.setenv("YOLOLAB_UPLOADS", str(tmp_path / "uploads"))
 
 
-def real_models() -> Path | None:
-    """The first folder of YOLOLAB_MODELS that holds the real COCO weights, as the tests were started."""
-    for part in MODELS.split(os.pathsep):
-        folder = (ROOT / part).resolve()
-        if part and (folder / "mobilenetv2-yolov3-nano.weights").is_file():
-            return folder
-    return None
-
-
-MODELS = os.environ.get("YOLOLAB_MODELS", "")
-
-
 @pytest.fixture
 def weights() -> Path:
     """The folder with the real COCO models."""
     folder = real_models()
     if folder is None:
-        pytest.skip("needs mobilenetv2-yolov3-nano and yolo-fastest-1.1-xl: fetch them and set YOLOLAB_MODELS")
+        pytest.skip("needs mobilenetv2-yolov3-nano and yolo-fastest-1.1-xl: fetch them and set YOLOLAB_MODEL_PATH")
     return folder
 
 
@@ -68,19 +50,6 @@ def picture() -> np.ndarray:
     cv2.circle(picture, (110, 120), 60, (20, 30, 200), cv2.FILLED)
     cv2.rectangle(picture, (200, 60), (300, 200), (200, 180, 40), cv2.FILLED)
     return cv2.GaussianBlur(picture, (9, 9), 0)
-
-
-def ready_client(**settings) -> TestClient:
-    """A client of a new app; use it in a `with`, then wait with `wait_ready`."""
-    return TestClient(create_app(Settings(**settings)), base_url=BASE)
-
-
-def wait_ready(client: TestClient) -> TestClient:
-    """Ask /ready until the model has answered; its loading takes a moment."""
-    for _ in range(100_000):
-        if client.get("/ready").status_code == 200:
-            return client
-    raise AssertionError(client.get("/ready").text)
 
 
 @pytest.fixture(scope="session")

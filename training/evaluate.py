@@ -14,14 +14,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from yololab.detector import SIZE, Detector
-from yololab.images import decode, decode_small
-from yololab.settings import ROOT
+from training import ROOT
+from yololab.vision.detector import SIZE, Detector
+from yololab.vision.images import decode, decode_small
 
 LEAST = 0.005  # confidence: below it nothing changes the third digit
 SAMPLE = ROOT / "../shared/coco_val_sample"
 TEACHERS = [ROOT / f"../shared/weights/{name}.cfg" for name in ("yolo-fastest-1.1-xl", "mobilenetv2-yolov3-nano")]
-MODELS = [ROOT / "models/starter.cfg", *TEACHERS]
+MODELS = [ROOT / "yololab/vision/starter.cfg", *TEACHERS]
 
 
 @dataclass(frozen=True)

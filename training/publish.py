@@ -16,10 +16,10 @@ from pathlib import Path
 from pycocotools.coco import COCO
 from pycocotools.mask import iou
 
-from yololab.detector import SIZE, Detector
-from yololab.images import decode
-from yololab.models import registry
-from yololab.settings import ROOT
+from training import ROOT
+from yololab.vision.detector import SIZE, Detector
+from yololab.vision.images import decode
+from yololab.vision.models import registry
 
 from .evaluate import MODELS, SAMPLE, Score, score
 

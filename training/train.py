@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from yololab.detector import Detector
-from yololab.settings import ROOT
+from training import ROOT
+from yololab.vision.detector import Detector
 
 from . import losses, photos
 from .design import STAGES, starter
@@ -45,7 +45,7 @@ class Run:
         self.device = options.device
         self.design = starter()
         (self.folder / "student.cfg").write_text(self.design.text)
-        (self.folder / "student.names").write_text((ROOT / "models/starter.names").read_text())
+        (self.folder / "student.names").write_text((ROOT / "yololab/vision/starter.names").read_text())
         self.taps = tuple(self.design.stages.values())
         self.teacher = Teacher(options.teacher, tuple(STAGES[name] for name in self.design.stages), self.device)
         self.student = Network(self.design.text)

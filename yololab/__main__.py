@@ -1,33 +1,37 @@
-"""python -m yololab: serve | run | lab | fetch | models | doctor | check"""
+"""yololab serve | fetch | models | doctor"""
 
 import argparse
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 
+from . import __version__
 from .errors import LabError
-from .settings import ROOT, Settings, user_cache
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m yololab", description="Learn to deploy a detection model.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    """The command line; returns the exit status: 0 done, 1 an error that is explained in one sentence."""
+    parser = argparse.ArgumentParser(
+        prog="yololab", description="Serve an object-detection model as a web API. Also: python -m yololab"
+    )
+    parser.add_argument("--version", action="version", version=f"yololab {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve the API from this terminal")
     serve.add_argument("--host", help="default: YOLOLAB_HOST, else 127.0.0.1")
     serve.add_argument("--port", type=int, help="default: YOLOLAB_PORT, else 8000; 0 takes a free one")
-    commands.add_parser("run", help="run server.ipynb and client.ipynb together, and show what comes out")
-    commands.add_parser("lab", help="open JupyterLab on server.ipynb")
+    serve.set_defaults(run=_serve)
     fetch = commands.add_parser("fetch", help="download a model and verify it")
-    fetch.add_argument("name", nargs="+", help="its name, see: python -m yololab models")
-    commands.add_parser("models", help="list the models, installed and known")
-    commands.add_parser("doctor", help="say what is right and wrong on this machine")
-    check = commands.add_parser("check", help="check an exercise's running API")
-    check.add_argument("lesson", help="for example: server")
-    check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
+    fetch.add_argument("name", nargs="+", help="its name, see: yololab models")
+    fetch.set_defaults(run=_fetch)
+    commands.add_parser("models", help="list the models, installed and known").set_defaults(run=_models)
+    commands.add_parser("doctor", help="say what is right and wrong on this machine").set_defaults(run=_doctor)
     options = parser.parse_args(argv)
+    run: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
+    if run is None:
+        parser.print_help()
+        return 0
     try:
-        return globals()[f"_{options.command}"](options)
+        return run(options)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -35,28 +39,21 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _serve(options) -> int:
-    given = {key: value for key in ("host", "port") if (value := getattr(options, key)) is not None}
-    settings = Settings(**given)
+def _serve(options: argparse.Namespace) -> int:
+    from .api.settings import Settings
+
+    settings = Settings(**{key: value for key in ("host", "port") if (value := getattr(options, key)) is not None})
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))  # before cv2 is imported
-    from .terminal import serve
+    from .serving.terminal import serve
 
     return serve(settings)
 
 
-def _run(options) -> int:
-    from .notebooks import run
-
-    return run()
-
-
-def _lab(options) -> int:
-    return subprocess.call([sys.executable, "-m", "jupyter", "lab", "server.ipynb"], cwd=ROOT)
-
-
-def _fetch(options) -> int:
-    from .download import fetch
-    from .models import installed
+def _fetch(options: argparse.Namespace) -> int:
+    from .api.settings import Settings
+    from .paths import user_cache
+    from .vision.download import fetch
+    from .vision.models import installed
 
     here = installed(Settings().model_folders)
     for name in options.name:
@@ -66,27 +63,22 @@ def _fetch(options) -> int:
     return 0
 
 
-def _models(options) -> int:
-    from .models import installed, registry
+def _models(options: argparse.Namespace) -> int:
+    from .api.settings import Settings
+    from .vision.models import installed, registry
 
     here = installed(Settings().model_folders)
     for name in sorted({*here, *registry()}):
         entry = registry().get(name)
-        state = "installed" if name in here else f"python -m yololab fetch {name}"
+        state = "installed" if name in here else f"yololab fetch {name}"
         print(f"{name:<26} {state:<46} {entry.about if entry else here[name].cfg.parent}")
     return 0
 
 
-def _doctor(options) -> int:
+def _doctor(options: argparse.Namespace) -> int:
     from .doctor import examine
 
     return examine()
-
-
-def _check(options) -> int:
-    from .checks import check
-
-    return 0 if check(options.lesson, options.url or Settings().url).ok else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
+
+Box = tuple[float, float, float, float]
+"""(x1, y1, x2, y2) in pixels: the upper left corner, the lower right corner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +22,16 @@ class Detection:
 
     label: str
     confidence: float
-    box: tuple[float, float, float, float]
+    box: Box
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         x1, y1, x2, y2 = self.box
         if not 0 <= self.confidence <= 1:
             raise ValueError(f"confidence is {self.confidence}, outside [0, 1]")
         if not all(map(isfinite, self.box)) or x2 < x1 or y2 < y1:
             raise ValueError(f"box is {self.box}, not x1 <= x2, y1 <= y2 in finite pixels")
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """The form that the JSON API sends: {"label", "confidence", "box": {"x1", "y1", "x2", "y2"}}."""
         box = dict(zip(("x1", "y1", "x2", "y2"), self.box, strict=True))
         return {"label": self.label, "confidence": self.confidence, "box": box}

@@ -1,87 +1,124 @@
-"""`python -m yololab doctor`: what is right and what is wrong on this machine, with the mend."""
+"""`yololab doctor`: what is right and what is wrong on this machine, with the fix."""
 
 import os
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from .errors import LabError
-from .settings import ROOT, Settings, user_cache
+from .api.settings import Settings, unknown_variables
+from .errors import LabError, WrongSetting
+from .paths import repository, user_cache
 
 BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+Finding = tuple[bool, str]
+"""Whether it is fine, and one sentence."""
 
 
 def examine() -> int:
     """Print one line for each finding; 0 where nothing is wrong, else 1."""
-    findings = [finding for look in (_python, _packages, _opencv, _models, _port, _folders) for finding in look()]
-    for fine, text in findings:
-        print(f"{'ok   ' if fine else 'WRONG'}  {text}")
-    return 0 if all(fine for fine, _ in findings) else 1
+    wrong = 0
+    for fine, text in _findings():
+        print(f"{'ok   ' if fine else 'WRONG'}  {text}", flush=True)
+        wrong += not fine
+    return 1 if wrong else 0
 
 
-def _python() -> Iterator[tuple[bool, str]]:
+def _findings() -> Iterator[Finding]:
+    yield from _python()
+    yield from _packages()
+    yield from _opencv()
+    try:
+        settings = Settings()
+        yield True, "the settings are possible"
+    except WrongSetting as error:
+        yield False, f"{error} The checks below take the defaults."
+        settings = Settings.model_construct()
+    with suppress(WrongSetting):  # the file .env cannot be read, which is said above
+        yield from ((False, sentence) for sentence in unknown_variables())
+    yield from _models(settings)
+    yield from _port(settings)
+    yield from _folders(settings)
+
+
+def _python() -> Iterator[Finding]:
     current = ".".join(map(str, sys.version_info[:3]))
-    yield sys.version_info >= (3, 11), f"Python {current}; the lab wants 3.11 or newer"
+    yield sys.version_info >= (3, 11), f"Python {current}; the lab needs 3.11 or newer"
 
 
-def _packages() -> Iterator[tuple[bool, str]]:
+def _packages() -> Iterator[Finding]:
+    """In the repository the pins of requirements.txt, elsewhere what the package itself requires."""
+    here = repository()
+    if here:
+        lines = (here / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        lines = [line for line in lines if "==" in line and not line.startswith("#")]
+        source, fix = "requirements.txt pins them", "python -m pip install -r requirements.txt"
+    else:
+        lines = [line for line in requires("yololab") or [] if "extra ==" not in line]
+        source, fix = "yololab requires them", "python -m pip install --upgrade yololab"
     wrong = []
-    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        if "==" not in line:
+    for requirement in map(Requirement, lines):
+        installed = _version(requirement.name)
+        if requirement.marker and not requirement.marker.evaluate():
             continue
-        wanted = Requirement(line)
-        found = _version(wanted.name)
-        if (not wanted.marker or wanted.marker.evaluate()) and (found is None or found not in wanted.specifier):
-            wrong.append(f"{wanted.name} {found or 'missing'} (wants {wanted.specifier})")
-    mend = "; mend: python -m pip install -r requirements.txt"
-    yield not wrong, "packages as requirements.txt pins them" if not wrong else ", ".join(wrong) + mend
+        if installed is None or installed not in requirement.specifier:
+            wrong.append(f"{requirement.name} {installed or 'missing'} (needs {requirement.specifier})")
+    yield not wrong, f"packages as {source}" if not wrong else f"{', '.join(wrong)}; fix: {fix}"
 
 
-def _opencv() -> Iterator[tuple[bool, str]]:
+def _opencv() -> Iterator[Finding]:
     builds = [f"{name} {found}" for name in BUILDS if (found := _version(name))]
-    mend = "" if len(builds) == 1 else "; there must be exactly one: pip uninstall all of them, then install again"
-    yield len(builds) == 1, f"OpenCV: {', '.join(builds) or 'none'}{mend}"
+    fix = "" if len(builds) == 1 else "; there must be exactly one: pip uninstall all of them, then install again"
+    yield len(builds) == 1, f"OpenCV: {', '.join(builds) or 'none'}{fix}"
 
 
-def _models() -> Iterator[tuple[bool, str]]:
-    from .models import find, installed
+def _models(settings: Settings) -> Iterator[Finding]:
+    """Each model is loaded and answers once; what lies in a folder and cannot be served is named."""
+    import numpy as np
 
-    settings = Settings()
-    here = installed(settings.model_folders)
-    for name, model in here.items():
+    from .vision.detector import Detector
+    from .vision.models import find, installed, unusable
+
+    for folder in settings.listed_folders:
+        if not folder.is_dir():
+            yield False, f"folder {folder} of YOLOLAB_MODEL_PATH does not exist. Create it, or correct the variable."
+    models = installed(settings.model_folders)
+    for name, model in models.items():
         try:
-            model.verify()
-            model.labels()
+            Detector(model, settings.engine)(np.zeros((64, 64, 3), np.uint8))
             yield True, f"model {name}: {model.bytes / 1e6:.1f} MB in {model.cfg.parent}"
-        except LabError as error:
+        except (LabError, ValueError) as error:
             yield False, f"model {name}: {error}"
-    if settings.model not in here:
+    yield from ((False, sentence) for sentence in unusable(settings.model_folders))
+    if settings.model not in models:
         try:
             find(settings.model, settings.model_folders)
         except LabError as error:
             yield False, f"the default model: {error}"
 
 
-def _port() -> Iterator[tuple[bool, str]]:
-    settings = Settings()
+def _port(settings: Settings) -> Iterator[Finding]:
     with socket.socket() as probe:
         taken = probe.connect_ex(("127.0.0.1", settings.port)) == 0 if settings.port else False
-    mend = "is taken; stop the other server, or set YOLOLAB_PORT=8001 and YOLOLAB_URL=http://127.0.0.1:8001"
-    yield not taken, f"port {settings.port} {mend if taken else 'is free'}"
+    fix = "is taken; stop the other server, or set YOLOLAB_PORT=8001 and YOLOLAB_URL=http://127.0.0.1:8001"
+    yield not taken, f"port {settings.port} {fix if taken else 'is free'}"
 
 
-def _folders() -> Iterator[tuple[bool, str]]:
-    for folder in (Settings().uploads, ROOT / "build", user_cache("models")):
-        yield _writable(folder), f"folder {folder} can{'' if _writable(folder) else 'not'} be written to"
+def _folders(settings: Settings) -> Iterator[Finding]:
+    here = repository()
+    for folder in (settings.uploads, *([here / "build"] if here else []), user_cache("models")):
+        writable = _writable(folder)
+        yield writable, f"folder {folder} can{'' if writable else 'not'} be written to"
 
 
 def _writable(folder: Path) -> bool:
-    """Whether a file can be made there; for a folder that is not there yet, in the nearest one that is."""
+    """Whether a file can be made there; for a folder that does not exist yet, in the nearest one that does."""
+    folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
     try:

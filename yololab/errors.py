@@ -1,14 +1,14 @@
-"""What can go wrong on the way, and where.
+"""What can go wrong on the way of a picture, and where.
 
-    upload bytes --images.decode--> BGR array --detector--> list[Detection] --> annotate --> picture
-         |               |              |                            \\--> JSON
+    upload bytes --images.decode--> BGR array --Detector--> list[Detection] --annotate--> picture
+         |               |              |                          \\--as_json--> JSON
       Refused         BadImage     UnknownModel
       401 403 406     TooLarge     NotInstalled
                       Unsupported  BrokenModel
                                    Busy, NotReady
 
 Each class is one arrow that leaves the way; `status` is the HTTP status that the API answers with, and
-the message is a sentence that says what was wrong and what to do.
+the message is a sentence that says what was wrong and how to fix it.
 """
 
 
@@ -19,16 +19,17 @@ class LabError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the HTTP answer carries besides (RFC 9110, 10.2.3 and 11.6.1): when to come again, what to bring."""
+        """Further headers of the HTTP response (RFC 9110, 10.2.3 and 11.6.1): when to try again, which key to send."""
         if self.status == 401:
             return {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
-        return {"Retry-After": str(getattr(self, "retry_after", 1))} if self.status == 503 else {}
+        retry_after = getattr(self, "retry_after", None)
+        return {"Retry-After": str(retry_after)} if retry_after else {}
 
 
 class Refused(LabError):
-    """The request may not enter (`status` 400, 401, 403, 406 or 415): host, origin, key, form or Accept."""
+    """The request is not let in (`status` 400, 401, 403, 406 or 415): host, origin, key, form or Accept."""
 
-    def __init__(self, message: str, status: int = 403):
+    def __init__(self, message: str, status: int = 403) -> None:
         super().__init__(message)
         self.status = status
 
@@ -46,7 +47,7 @@ class TooLarge(LabError):
 
 
 class Unsupported(LabError):
-    """The first bytes are not those of a JPEG, PNG or WebP file."""
+    """The first bytes are not those of a picture format that is served."""
 
     status = 415
 
@@ -62,7 +63,7 @@ class NotInstalled(UnknownModel):
 
 
 class BrokenModel(LabError):
-    """The files of a model lie there and cannot be used."""
+    """The files of a model are there and cannot be used."""
 
     status = 503
 
@@ -72,15 +73,20 @@ class Busy(LabError):
 
     status = 503
 
-    def __init__(self, message: str, retry_after: int = 1):
+    def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
 class NotReady(LabError):
-    """The default model is still loading, could not be loaded, the server is stopping, or its disk is full."""
+    """The default model is still loading, the server is stopping, or its disk is full."""
 
     status = 503
+    retry_after = 1
+
+
+class WrongSetting(LabError, ValueError):
+    """A setting has a value that is not possible; one sentence names the variable, the value and what is allowed."""
 
 
 class DownloadFailed(LabError):
@@ -89,3 +95,7 @@ class DownloadFailed(LabError):
 
 class PortTaken(LabError):
     """Another server listens on the port."""
+
+
+class ServerFailed(LabError):
+    """The app's own start-up failed, so that no server runs."""

@@ -12,7 +12,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, Response, UploadFile
 
-import yololab.compat  # noqa: F401
+import classroom.cvlib_compat  # noqa: F401
 from benchmarks.servers.common import CONFIDENCE, arguments
 
 port, cfg = arguments()

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from yololab.detector import Detector
-from yololab.images import decode_small
+from yololab.vision.detector import Detector
+from yololab.vision.images import decode_small
 
 CONFIDENCE = 0.3
 

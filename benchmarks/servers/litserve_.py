@@ -4,8 +4,8 @@ import litserve
 from fastapi import Request, Response
 
 from benchmarks.servers.common import arguments, detect
-from yololab.detector import Detector
-from yololab.machine import cores
+from yololab.vision.detector import Detector
+from yololab.vision.machine import cores
 
 port, cfg = arguments()
 

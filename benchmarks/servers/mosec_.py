@@ -7,8 +7,8 @@ from pathlib import Path
 from mosec import Server, Worker
 
 from benchmarks.servers.common import arguments, detect
-from yololab.detector import Detector
-from yololab.machine import cores
+from yololab.vision.detector import Detector
+from yololab.vision.machine import cores
 
 
 class Detect(Worker):

@@ -4,7 +4,7 @@ import uvicorn
 from fastapi import FastAPI, Response, UploadFile
 
 from benchmarks.servers.common import arguments, detect
-from yololab.detector import Detector
+from yololab.vision.detector import Detector
 
 port, cfg = arguments()
 detector = Detector(cfg, "onnxruntime")

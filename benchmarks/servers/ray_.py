@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from benchmarks.servers.common import arguments, detect
-from yololab.detector import Detector
-from yololab.machine import cores
+from yololab.vision.detector import Detector
+from yololab.vision.machine import cores
 
 port, cfg = arguments()
 

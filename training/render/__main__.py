@@ -11,7 +11,7 @@ from . import indoors, outdoors, stage, truth  # noqa: F401 (the scenes register
 from .gallery import PICTURES
 
 ROOT = Path(__file__).parents[2]
-NAMES = ROOT / "models" / "starter.names"
+NAMES = ROOT / "yololab/vision" / "starter.names"
 
 
 def main():

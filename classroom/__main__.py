@@ -1,0 +1,55 @@
+"""python -m classroom run | lab | check"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from . import ROOT
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m classroom", description="The lab's notebooks and exercises.")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    run = commands.add_parser("run", help="run server.ipynb and client.ipynb together, and show what comes out")
+    run.set_defaults(run=_run)
+    commands.add_parser("lab", help="open JupyterLab on server.ipynb").set_defaults(run=_lab)
+    check = commands.add_parser("check", help="check an exercise's running API")
+    check.add_argument("lesson", help="for example: server, 03 or 03.2")
+    check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
+    check.set_defaults(run=_check)
+    options = parser.parse_args(argv)
+    command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
+    if command is None:
+        parser.print_help()
+        return 0
+    return command(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .run import run
+
+    return run()
+
+
+def _lab(options: argparse.Namespace) -> int:
+    command = [sys.executable, "-m", "jupyter", "lab", "server.ipynb"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container or WSL
+        print("Running as root, so JupyterLab is started with --allow-root.", file=sys.stderr)
+        command.append("--allow-root")
+    return subprocess.call(command, cwd=ROOT)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from yololab.api.settings import Settings
+
+    from .checks import check
+
+    return 0 if check(options.lesson, options.url or Settings().url).ok else 1
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUTF8", "1")
+    sys.exit(main())

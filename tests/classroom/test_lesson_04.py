@@ -1,0 +1,255 @@
+"""The checks of lesson 4, both ways: solutions pass, the skeletons and typical mistakes get the right hint."""
+
+import threading
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Annotated
+
+import numpy as np
+import pytest
+from fastapi import FastAPI, HTTPException, Query, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+
+from classroom.checks import check
+from yololab import decode
+from yololab.errors import LabError
+
+# ---------------------------------------------------------------- exercise 1
+
+
+class Loose(BaseModel):
+    amount: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
+    hour: Annotated[int, Field(ge=0, le=23)]
+    abroad: bool
+    failed_tries: Annotated[int, Field(ge=0, le=20)]
+
+
+class Payment(Loose):
+    model_config = ConfigDict(extra="forbid")
+
+
+async def refuse(request, error):
+    mistakes = [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()]
+    return JSONResponse({"detail": mistakes}, 422)
+
+
+def score(payment):
+    """What stands for the model: it need not be a good one."""
+    night = payment.hour < 6
+    return min(payment.amount / 20_000 + 0.1 * payment.failed_tries + 0.1 * payment.abroad + 0.1 * night, 1)
+
+
+def fraud_app(schema=Payment, *, load="lifespan", handler=True, decide=None, predict=score, model=None):
+    loads, lock = [], threading.Lock()
+
+    @asynccontextmanager
+    async def lifespan(app):
+        if load == "lifespan":
+            loads.append(1)
+        yield
+
+    handlers = {RequestValidationError: refuse} if handler else {}
+    app = FastAPI(lifespan=lifespan, exception_handlers=handlers)
+    name = {"name": "fraud", "version": "1"} if model is None else model
+
+    @app.get("/v1/model")
+    def card():
+        return name | {"loads": len(loads)}
+
+    @app.post("/v1/fraud")
+    def fraud(payment: schema, threshold: Annotated[float, Query(ge=0, le=1)] = 0.5):
+        with lock:
+            if load == "request" or (load == "lazy" and not loads):
+                loads.append(1)
+        probability = predict(payment)
+        decision = probability >= threshold if decide is None else decide(probability)
+        return {"probability": probability, "threshold": threshold, "fraud": decision, "model": name}
+
+    return app
+
+
+def test_fraud_solution_passes(capsys):
+    assert check("04.1", fraud_app()).ok
+    assert "well done" in capsys.readouterr().out
+
+
+def test_fraud_solution_passes_a_second_time_though_the_lifespan_runs_again():
+    app = fraud_app()
+    assert check("04.1", app).ok and check("04.1", app).ok
+
+
+def test_fraud_skeleton_is_told_to_add_the_route(capsys):
+    assert not check("04.1", FastAPI()).ok
+    out = capsys.readouterr().out
+    assert "@app.get('/v1/model')" in out and out.count("NOT YET") == 1
+
+
+def test_fraud_without_the_second_route(capsys):
+    app = FastAPI()
+    app.get("/v1/model")(lambda: {"name": "fraud", "version": "1", "loads": 1})
+    assert not check("04.1", app).ok
+    assert "@app.post('/v1/fraud')" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("app", "hint"),
+    [
+        (lambda: fraud_app(load="request"), "take the model from request.state"),
+        (lambda: fraud_app(load="lazy"), "load in the lifespan"),
+        (lambda: fraud_app(decide=lambda probability: probability >= 0.5), "the threshold of this request"),
+        (lambda: fraud_app(Loose), 'extra="forbid"'),
+        (lambda: fraud_app(predict=lambda payment: 1 - score(payment)), "the second probability is fraud's"),
+        (lambda: fraud_app(model={"name": "forest", "version": 2}), "both are texts"),
+        (lambda: fraud_app(predict=lambda payment: np.float32(score(payment))), "speaks of numpy"),
+    ],
+    ids=[
+        "a load for each request",
+        "a lazy load",
+        "a fixed threshold",
+        "unknown fields",
+        "the wrong class",
+        "no name",
+        "numpy's numbers",
+    ],
+)
+def test_fraud_mistakes(app, hint, capsys):
+    assert not check("04.1", app()).ok
+    assert hint in capsys.readouterr().out
+
+
+def test_fraud_whose_model_is_a_text(capsys):
+    app = FastAPI()
+    app.get("/v1/model")(lambda: {"name": "fraud", "version": "1", "loads": 1})
+    app.post("/v1/fraud")(lambda: {"probability": 0.1, "threshold": 0.5, "fraud": False, "model": "fraud"})
+    assert not check("04.1", app).ok
+    assert "both are texts" in capsys.readouterr().out
+
+
+def test_fraud_without_limits(capsys):
+    class NoLimits(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        amount: float
+        hour: float
+        abroad: bool
+        failed_tries: int = 0
+
+    def predict(payment):
+        return min(max(score(payment), 0), 1)
+
+    assert not check("04.1", fraud_app(NoLimits, predict=predict)).ok
+    out = capsys.readouterr().out
+    assert "Field(ge=" in out and "declare the hour as an int" in out and "give no field a default" in out
+
+
+def test_fraud_whose_refusal_cannot_be_written(capsys):
+    assert not check("04.1", fraud_app(handler=False)).ok
+    out = capsys.readouterr().out
+    assert "the handler of part 5" in out and out.count("NOT YET") == 1
+
+
+def test_fraud_that_keeps_a_request_in_a_global(capsys):
+    last, calls, together = [], count(), threading.Barrier(12)
+
+    def predict(payment):
+        last[:] = [payment]
+        if next(calls) and not together.broken:  # the first one comes alone
+            with suppress(threading.BrokenBarrierError):
+                together.wait(0.5)  # every other request of the burst writes meanwhile
+        return score(last[0])
+
+    assert not check("04.1", fraud_app(predict=predict)).ok
+    assert "keep nothing of a request in a global variable" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- exercise 2
+
+
+def features(picture):
+    """Enough for the pictures of the check: a digit that fills its paper."""
+    import cv2
+
+    ink = 255 - cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    if ink.max() < 64:
+        raise ValueError("no ink")
+    return cv2.resize(ink, (8, 8), interpolation=cv2.INTER_AREA).ravel() / 255 * 16
+
+
+@pytest.fixture(scope="module")
+def model():
+    data = load_digits()
+    return KNeighborsClassifier(5).fit(data.images.reshape(-1, 64), data.target)
+
+
+def digits_app(model, prepare=features, *, sort=lambda p: np.argsort(-p, kind="stable"), low=1, errors=(415, 400, 422)):
+    app = FastAPI()
+    own = {415: errors[0], 400: errors[1]}
+
+    @app.post("/v1/digits")
+    def digits(file: UploadFile, top: Annotated[int, Query(ge=low, le=10)] = 3):
+        try:
+            row = prepare(decode(file.file.read()))
+        except LabError as error:
+            raise HTTPException(own[error.status], str(error)) from error
+        except ValueError as error:
+            raise HTTPException(errors[2], str(error)) from error
+        chances = model.predict_proba([row])[0]
+        entries = [{"digit": int(each), "probability": float(chances[each])} for each in sort(chances)[:top]]
+        digit = entries[0]["digit"] if entries else None
+        return {"digit": digit, "top": entries, "model": {"name": "digits", "version": "1"}}
+
+    return app
+
+
+def test_digits_solution_passes(model, capsys):
+    assert check("04.2", digits_app(model)).ok
+    assert "well done" in capsys.readouterr().out
+
+
+def test_digits_skeleton_is_told_to_add_the_route(capsys):
+    assert not check("04.2", FastAPI()).ok
+    out = capsys.readouterr().out
+    assert "@app.post('/v1/digits')" in out and out.count("NOT YET") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "hint"),
+    [
+        ({"prepare": lambda picture: features(255 - picture)}, "the function that the training used"),
+        ({"prepare": lambda picture: 0.01 * features(picture)}, "the function that the training used"),
+        ({"errors": (400, 400, 422)}, "knows its .status"),
+        ({"errors": (415, 422, 422)}, "knows its .status"),
+        ({"errors": (415, 400, 400)}, "say 422 then"),
+        ({"sort": np.argsort}, "np.argsort(-probabilities)"),
+        ({"low": 0}, "Query(ge=1, le=10)"),
+    ],
+    ids=["negative", "not scaled", "400 for a text", "422 for half", "400 for blank", "rising", "top=0"],
+)
+def test_digits_mistakes(model, changed, hint, capsys):
+    assert not check("04.2", digits_app(model, **changed)).ok
+    assert hint in capsys.readouterr().out
+
+
+def test_digits_whose_top_is_no_list_of_objects(capsys):
+    app = FastAPI()
+    answer = {"digit": 3, "top": {"3": 0.8, "5": 0.1, "1": 0.1}, "model": {"name": "digits", "version": "1"}}
+    app.post("/v1/digits")(lambda: answer)
+    assert not check("04.2", app).ok
+    out = capsys.readouterr().out
+    assert "answer a list" in out and out.count("NOT YET") == 1
+
+
+def test_digits_that_trusts_the_name(model, capsys):
+    app, right = FastAPI(), digits_app(model).routes[-1].endpoint
+
+    @app.post("/v1/digits")
+    def digits(file: UploadFile, top: Annotated[int, Query(ge=1, le=10)] = 3):
+        if not file.filename.endswith(".png"):
+            raise HTTPException(415, "not a PNG")
+        return right(file, top)
+
+    assert not check("04.2", app).ok
+    assert "look at the bytes only" in capsys.readouterr().out

@@ -1,0 +1,318 @@
+"""Lesson 5's checks, both ways: the solutions pass; the skeletons and typical mistakes fail with the right hint."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+
+import pytest
+from fastapi import FastAPI, HTTPException
+
+from classroom.checks import check, lesson_05
+
+
+def slow_app(route):
+    """An app with /health and the given function for GET /slow/{number}."""
+    app = FastAPI()
+
+    @app.get("/health")
+    async def alive():
+        return {"status": "alive"}
+
+    app.get("/slow/{number}")(route)
+    return app
+
+
+def with_def(slow):
+    def route(number: int):
+        return {"result": slow(number)}
+
+    return slow_app(route)
+
+
+def with_to_thread(slow):
+    async def route(number: int):
+        return {"result": await asyncio.to_thread(slow, number)}
+
+    return slow_app(route)
+
+
+def with_executor(slow):
+    pool = ThreadPoolExecutor(5)
+
+    async def route(number: int):
+        return {"result": await asyncio.get_running_loop().run_in_executor(pool, slow, number)}
+
+    return slow_app(route)
+
+
+@pytest.mark.parametrize("make", [with_def, with_to_thread, with_executor])
+def test_mend_solutions_pass(make):
+    assert check("05.1", make).ok
+
+
+def test_mend_skeleton_blocks_the_loop(capsys):
+    def make(slow):
+        async def route(number: int):
+            return {"result": slow(number)}
+
+        return slow_app(route)
+
+    assert not check("05.1", make).ok
+    assert "a plain def, or await asyncio.to_thread" in capsys.readouterr().out
+
+
+def test_mend_with_a_thread_that_the_loop_waits_for(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 2)
+
+    def make(slow):
+        async def route(number: int):
+            with ThreadPoolExecutor(1) as pool:
+                return {"result": pool.submit(slow, number).result()}
+
+        return slow_app(route)
+
+    assert not check("05.1", make).ok
+    out = capsys.readouterr().out
+    assert "no answer" in out and "nothing that blocks belongs on the loop" in out
+
+
+def test_mend_with_a_lock_around_the_slow_part(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 2)
+
+    def make(slow):
+        lock = threading.Lock()
+
+        def route(number: int):
+            with lock:
+                return {"result": slow(number)}
+
+        return slow_app(route)
+
+    assert not check("05.1", make).ok
+    assert "is there a lock" in capsys.readouterr().out
+
+
+def test_mend_that_does_not_wait_for_the_result(capsys):
+    def make(slow):
+        async def route(number: int):
+            threading.Thread(target=slow, args=(number,)).start()
+            return {"result": None}
+
+        return slow_app(route)
+
+    assert not check("05.1", make).ok
+    assert "is an await missing?" in capsys.readouterr().out
+
+
+def test_mend_that_forgets_the_await(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+
+    def make(slow):
+        async def route(number: int):
+            asyncio.to_thread(slow, number).close()  # closed, so that Python does not warn of it
+            return {"result": None}
+
+        return slow_app(route)
+
+    assert not check("05.1", make).ok
+    assert "calls nothing without an await" in capsys.readouterr().out
+
+
+def test_mend_that_never_calls_slow(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+    assert not check("05.1", lambda slow: FastAPI()).ok
+    assert "call slow(number) in the route" in capsys.readouterr().out
+
+
+def trial_app(detect, claim, give_back, whole=None, number_of=lambda number: number):
+    """An app with POST /trial: `claim()` gives a number or None; `whole` is a lock around everything."""
+    app = FastAPI()
+
+    @app.post("/trial")
+    def trial():
+        with whole or nullcontext():
+            number = claim()
+            if number is None:
+                raise HTTPException(429, "The trial is used up.")
+            try:
+                return {"result": detect(), "number": number_of(number)}
+            except ValueError as error:
+                give_back(number)
+                raise HTTPException(422, str(error)) from error
+
+    return app
+
+
+def exact(quota, detect, **mistake):
+    free, lock = list(range(quota, 0, -1)), threading.Lock()
+
+    def claim():
+        with lock:
+            return free.pop() if free else None
+
+    def give_back(number):
+        with lock:
+            free.append(number)
+
+    return trial_app(detect, claim, mistake.pop("give_back", give_back), **mistake)
+
+
+def exact_on_the_loop(quota, detect):
+    """No await between look and take: on one loop that is exact without a lock."""
+    app, free = FastAPI(), list(range(quota, 0, -1))
+
+    @app.post("/trial")
+    async def trial():
+        if not free:
+            raise HTTPException(429, "The trial is used up.")
+        number = free.pop()
+        try:
+            return {"number": number, "result": await asyncio.to_thread(detect)}
+        except ValueError as error:
+            free.append(number)
+            raise HTTPException(422, str(error)) from error
+
+    return app
+
+
+@pytest.mark.parametrize("make", [exact, exact_on_the_loop])
+def test_trial_solutions_pass(make):
+    assert check("05.2", make).ok
+
+
+def test_trial_skeleton_gives_too_many(capsys):
+    def make(quota, detect):
+        app, used = FastAPI(), []
+
+        @app.post("/trial")
+        def trial():
+            if len(used) >= quota:
+                raise HTTPException(429, "The trial is used up.")
+            result = detect()
+            used.append(result)
+            return {"number": len(used), "result": result}
+
+        return app
+
+    assert not check("05.2", make).ok
+    assert "look and take under one lock" in capsys.readouterr().out
+
+
+def test_trial_that_holds_its_lock_while_it_works(capsys):
+    assert not check("05.2", lambda quota, detect: exact(quota, detect, whole=threading.Lock())).ok
+    assert "do not hold the lock, or the loop" in capsys.readouterr().out
+
+
+def test_trial_that_keeps_the_number_of_a_failure(capsys):
+    assert not check("05.2", lambda quota, detect: exact(quota, detect, give_back=lambda number: None)).ok
+    assert "must not cost a place" in capsys.readouterr().out
+
+
+def test_trial_that_counts_down_after_a_failure(capsys):
+    def make(quota, detect):
+        used, lock = [], threading.Lock()
+
+        def claim():
+            with lock:
+                if len(used) < quota:
+                    used.append("place")
+                    return len(used)
+
+        return trial_app(detect, claim, lambda number: used.pop())
+
+    assert not check("05.2", make).ok
+    assert "put back its own number" in capsys.readouterr().out
+
+
+def test_trial_that_counts_exactly_and_numbers_later(capsys):
+    def make(quota, detect):
+        left = ["place"] * quota
+
+        def claim():
+            return left.pop() if left else None
+
+        return trial_app(detect, claim, left.append, number_of=lambda place: quota - len(left))
+
+    assert not check("05.2", make).ok
+    assert "in the same locked step" in capsys.readouterr().out
+
+
+def bounded_app(places, work, headers=("1",), semaphore=None, blocking=False, leaks=False):
+    """An app with GET /tasks/{number}, bounded by a semaphore that is asked, or waited for."""
+    app = FastAPI()
+    semaphore = semaphore or threading.Semaphore(places)
+
+    @app.get("/tasks/{number}")
+    def route(number: int):
+        if not semaphore.acquire(blocking=blocking):
+            raise HTTPException(503, "Busy.", headers=dict(zip(["Retry-After"], headers, strict=False)))
+        failed = True
+        try:
+            result = work(number)
+            failed = False
+            return {"result": result}
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        finally:
+            if not (leaks and failed):
+                semaphore.release()
+
+    return app
+
+
+def bounded_on_the_loop(places, work):
+    app, free = FastAPI(), asyncio.Semaphore(places)
+
+    @app.get("/tasks/{number}")
+    async def route(number: int):
+        if free.locked():
+            raise HTTPException(503, "Busy.", headers={"Retry-After": "10"})
+        async with free:
+            try:
+                return {"result": await asyncio.to_thread(work, number)}
+            except ValueError as error:
+                raise HTTPException(422, str(error)) from error
+
+    return app
+
+
+@pytest.mark.parametrize("make", [bounded_app, bounded_on_the_loop])
+def test_bounded_solutions_pass(make):
+    assert check("05.3", make).ok
+
+
+def test_bounded_skeleton_lets_everybody_in(capsys):
+    assert not check("05.3", partial(bounded_app, semaphore=threading.Semaphore(100))).ok
+    assert "look whether a place is free" in capsys.readouterr().out
+
+
+def test_bounded_that_lets_them_wait(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 2)
+    assert not check("05.3", partial(bounded_app, blocking=True)).ok
+    assert "rather than wait for one" in capsys.readouterr().out
+
+
+def test_bounded_with_one_place_only(capsys, monkeypatch):
+    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+    assert not check("05.3", lambda places, work: bounded_app(1, work)).ok
+    assert "call work(number) in a thread" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("headers", [(), ("0",), ("soon",)])
+def test_bounded_without_a_good_retry_after(headers, capsys):
+    assert not check("05.3", partial(bounded_app, headers=headers)).ok
+    assert '"Retry-After": "1"' in capsys.readouterr().out
+
+
+def test_bounded_that_loses_a_place_with_each_error(capsys):
+    assert not check("05.3", partial(bounded_app, leaks=True)).ok
+    assert "give the place back whatever happens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", [FastAPI(), "http://127.0.0.1:9", lambda *args: None])
+@pytest.mark.parametrize("number", lesson_05.EXERCISES)
+def test_what_is_no_function_that_makes_an_app(number, target, capsys):
+    assert not check(f"05.{number}", target).ok
+    assert "check needs the function" in capsys.readouterr().out

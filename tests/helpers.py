@@ -1,0 +1,72 @@
+"""What tests share besides fixtures: paths, clients, and conditions that are awaited with a limit."""
+
+import os
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+from fastapi.testclient import TestClient
+
+from yololab.api.app import create_app
+from yololab.api.settings import Settings
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "images"
+PACKAGE = ROOT / "yololab" / "vision"  # where the starter lies
+SHARED = ROOT.parent / "shared"
+BASE = "http://127.0.0.1:8000"
+LIMIT = 60  # seconds that a test waits for a condition; far more than any needs
+MODEL_PATH = os.environ.get("YOLOLAB_MODEL_PATH") or os.environ.get("YOLOLAB_MODEL_PATH", "")
+
+
+def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: float = LIMIT) -> T:
+    """Call `condition` until it returns something true, and return that; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come about within {seconds} s; last: {value!r}")
+        time.sleep(0.002)
+    return value
+
+
+def real_models() -> Path | None:
+    """The first folder of YOLOLAB_MODEL_PATH that holds the real COCO weights, as the tests were started."""
+    for part in MODEL_PATH.split(os.pathsep):
+        folder = (ROOT / part).resolve()
+        if part and (folder / "mobilenetv2-yolov3-nano.weights").is_file():
+            return folder
+    return None
+
+
+def ready_client(**settings) -> TestClient:
+    """A client of a new app; use it in a `with`, then wait with `wait_ready`."""
+    return TestClient(create_app(Settings(**settings)), base_url=BASE)
+
+
+def wait_ready(client: TestClient) -> TestClient:
+    """Ask /ready until the model has answered; its loading takes a moment."""
+    wait_for(lambda: client.get("/ready").status_code == 200, "/ready")
+    return client
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers /ready with 200."""
+    try:
+        return requests.get(url + "/ready", timeout=LIMIT).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is that large and holds no more than its header and an empty body."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")

@@ -1,0 +1,94 @@
+"""python -m yololab, as typed into a terminal."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import requests
+from helpers import IMAGES, PACKAGE, ROOT, answers, wait_for
+
+from yololab.__main__ import main
+from yololab.api.settings import Settings
+from yololab.serving import terminal
+
+
+def test_models_lists_what_is_known(capsys):
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert "starter" in printed and "yololab fetch yolov3-tiny" in printed
+
+
+def test_fetch_of_what_is_installed_verifies_it(capsys):
+    assert main(["fetch", "starter"]) == 0
+    assert "verified" in capsys.readouterr().out
+
+
+def test_fetch_of_an_unknown_model_says_which_are_known(capsys):
+    assert main(["fetch", "yolov99"]) == 1
+    assert "yolov3-tiny" in capsys.readouterr().err
+
+
+def test_doctor_finds_nothing_wrong(monkeypatch, capsys):
+    monkeypatch.setenv("YOLOLAB_PORT", "0")
+    assert main(["doctor"]) == 0, capsys.readouterr().out
+    printed = capsys.readouterr().out
+    for word in ("Python 3.", "requirements.txt", "opencv-python-headless", "model starter", "port 0", "folder"):
+        assert word in printed
+
+
+def test_doctor_sees_a_taken_port_and_a_damaged_model(monkeypatch, capsys, tmp_path):
+    for suffix in ("cfg", "weights", "names"):
+        (tmp_path / f"starter.{suffix}").write_bytes((PACKAGE / f"starter.{suffix}").read_bytes())
+    with (tmp_path / "starter.weights").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"flip")
+    monkeypatch.setenv("YOLOLAB_MODEL_PATH", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("YOLOLAB_PORT", str(other.getsockname()[1]))
+        assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert "WRONG  port" in printed and "WRONG  model starter" in printed and "git checkout" in printed
+
+
+def test_the_package_imports_without_work():
+    """No web framework, no OpenCV, no file: importing is free."""
+    code = "import sys, yololab; print(sorted({'cv2', 'fastapi', 'numpy'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to stop a server in order with")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_until_it_is_stopped(stop, tmp_path):
+    command = [sys.executable, "-m", "yololab", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as server:
+        try:
+            url = next(line for line in server.stderr if "Try it:" in line).split()[-1].removesuffix("/docs")
+            wait_for(lambda: answers(url), "/ready")
+            with open(IMAGES / "apple.jpg", "rb") as file:
+                assert requests.post(url + "/predict", files={"file": file}).headers["content-type"] == "image/jpeg"
+        finally:
+            server.send_signal(stop)
+            rest = server.stderr.read()
+    assert "Traceback" not in rest and "Finished server process" in rest
+    assert len(list((tmp_path / "uploads").iterdir())) == 1
+
+
+def test_serve_listens_without_nagles_delay(monkeypatch):
+    heard = []
+
+    def run(self, sockets):
+        heard.append(sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        sockets[0].close()
+
+    monkeypatch.setattr(terminal.Server, "run", run)
+    assert terminal.serve(Settings(port=0)) == 0 and heard and heard[0]
+
+
+def test_serve_on_a_taken_port_says_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        command = [sys.executable, "-m", "yololab", "serve", "--port", str(other.getsockname()[1])]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and "YOLOLAB_PORT" in ended.stderr

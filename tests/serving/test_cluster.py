@@ -1,0 +1,93 @@
+"""The API on a local Ray cluster: the same answers as the single server, also while a replica is killed."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import psutil
+import pytest
+import requests
+from helpers import IMAGES, ROOT
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from yololab.vision.machine import free_port
+
+pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install -e '.[cluster]'")
+NAMES = ("apple.jpg", "fruit.jpg", "crowd.jpg")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """`make cluster` with two replicas: its URL and its process."""
+    port = free_port()
+    env = os.environ | {"YOLOLAB_KEEP": "0", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0",
+                        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
+                        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # fmt: skip
+    command = [sys.executable, "-m", "deploy.ray_serve", "--replicas", "2", "--port", str(port)]
+    log = tmp_path_factory.mktemp("cluster") / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
+        try:
+            while "Try it:" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+            yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+        finally:
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            assert process.wait(120) == 0, log.read_text()
+            left = psutil.wait_procs(family, timeout=60)[1]
+            for each in left:
+                each.kill()
+            assert not left
+
+
+def replicas() -> set[int]:
+    return {
+        each.pid for each in psutil.process_iter(["cmdline"]) if "ServeReplica" in " ".join(each.info["cmdline"] or [])
+    }
+
+
+def test_the_same_answers_as_the_single_server(cluster, client):
+    url, _ = cluster
+    for name in NAMES:
+        data = (IMAGES / name).read_bytes()
+        for route, accept in (("/v1/detections", "*/*"), ("/v1/detections", "image/png"), ("/predict", "*/*")):
+            headers = {"accept": accept}
+            there = requests.post(url + route, files={"file": data}, headers=headers, timeout=60)
+            here = client.post(route, files={"file": data}, headers=headers)
+            assert there.content == here.content
+            assert there.headers["content-type"] == here.headers["content-type"] and there.headers["server-timing"]
+    for data in (b"", b"hello", b"\xff\xd8\xff"):
+        there = requests.post(f"{url}/predict", files={"file": data}, timeout=60)
+        here = client.post("/predict", files={"file": data})
+        assert (there.status_code, there.json()) == (here.status_code, here.json())
+    for path in ("/health", "/ready", "/v1/models", "/openapi.json", "/docs"):
+        assert requests.get(url + path, timeout=60).text == client.get(path).text
+
+
+def test_a_replica_killed_under_load_loses_nothing_where_clients_retry(cluster, client):
+    url, _ = cluster
+    expected = {name: client.post("/v1/detections", files={"file": (IMAGES / name).read_bytes()}) for name in NAMES}
+    before = replicas()
+    assert len(before) == 2
+    again = Retry(total=30, backoff_factor=0.2, backoff_max=2, status_forcelist=[500, 502, 503], allowed_methods=None)
+
+    def ask(number: int) -> bool:
+        name = NAMES[number % len(NAMES)]
+        if number == 40:
+            os.kill(min(before), signal.SIGKILL)
+        with requests.Session() as session:
+            session.mount(url, HTTPAdapter(max_retries=again))
+            answer = session.post(f"{url}/v1/detections", files={"file": (IMAGES / name).read_bytes()}, timeout=60)
+        return answer.content == expected[name].content
+
+    with ThreadPoolExecutor(8) as clients:
+        right = list(clients.map(ask, range(160)))
+    assert all(right)
+    while len(replicas() - {min(before)}) < 2:  # Ray starts another one
+        assert requests.get(f"{url}/health", timeout=60).status_code == 200

@@ -1,0 +1,214 @@
+"""The training: its network is Darknet's, its losses are 0 for a perfect student, a run goes on where it stopped."""
+
+import json
+import re
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+from helpers import ROOT
+
+from training import evaluate, publish
+from training.design import STAGES, starter
+from yololab.vision.darknet import sections
+from yololab.vision.detector import Detector
+from yololab.vision.engines import OpenCVEngine
+from yololab.vision.models import find, from_cfg
+
+MODELS = ROOT / "models"
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[training]'")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four photos: two in a tar file, two in a folder."""
+    pictures = sorted((ROOT / "images").glob("*.jpg"))[:4]
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        for path in pictures[:2]:
+            archive.add(path, f"first/{path.name}")
+    (tmp_path / "second").mkdir()
+    for path in pictures[2:]:
+        (tmp_path / "second" / path.name).write_bytes(path.read_bytes())
+    return [tmp_path / "photos.tar", tmp_path / "second"]
+
+
+def test_the_starter_has_this_design():
+    assert (MODELS / "starter.cfg").read_text() == starter().text
+    assert (MODELS / "starter.weights").stat().st_size <= 4_000_000
+
+
+def test_each_stage_ends_as_the_teachers_does(torch, weights):
+    from training.network import Network
+
+    design = starter()
+    student = Network(design.text).channels
+    teacher = Network((weights / "yolo-fastest-1.1-xl.cfg").read_text()).channels
+    assert list(design.stages) == list(STAGES)
+    assert [student[layer] for layer in design.stages.values()] == [teacher[layer] for layer in STAGES.values()]
+
+
+def test_the_network_answers_as_opencv_does(torch, fruit):
+    from training.network import Network
+
+    model = from_cfg(MODELS / "starter.cfg")
+    network = Network(model.cfg.read_text()).load(model.weights).eval()
+    picture = cv2.resize(fruit, (416, 416))
+    batch = torch.from_numpy(picture[None, :, :, ::-1].copy()).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        heads, _ = network(batch)
+    (rows,) = OpenCVEngine(model, 416)([picture])
+    for head, anchors in zip(heads, network.anchors, strict=True):
+        side = head.shape[2]
+        raw = head[0].view(3, 85, side, side).permute(2, 3, 0, 1).double()
+        expected, rows = rows[: side * side * 3].reshape(side, side, 3, 85), rows[side * side * 3 :]
+        objectness = torch.sigmoid(raw[..., 4:5])
+        np.testing.assert_allclose(objectness, expected[..., 4:5], atol=1e-3)
+        np.testing.assert_allclose(torch.sigmoid(raw[..., 5:]) * objectness, expected[..., 5:], atol=1e-3)
+        np.testing.assert_allclose(
+            torch.exp(raw[..., 2:4]) * torch.tensor(anchors / 416), expected[..., 2:4], atol=1e-3
+        )
+        column = torch.arange(side)[None, :, None]
+        np.testing.assert_allclose((torch.sigmoid(raw[..., 0]) + column) / side, expected[..., 0], atol=1e-3)
+
+
+def test_weights_come_back_as_they_were(torch, tmp_path):
+    from training.network import Network
+
+    network = Network(starter().text)
+    network.save(tmp_path / "net.weights", seen=7)
+    network.load(tmp_path / "net.weights").save(tmp_path / "again.weights", seen=7)
+    assert (tmp_path / "net.weights").read_bytes() == (tmp_path / "again.weights").read_bytes()
+    (tmp_path / "net.weights").write_bytes((tmp_path / "again.weights").read_bytes()[:-4])
+    with pytest.raises(ValueError, match="numbers"):
+        network.load(tmp_path / "net.weights")
+
+
+def test_a_stage_that_gets_other_features_answers_to_them(torch):
+    from training.network import Network
+
+    design = starter()
+    taps = tuple(design.stages.values())
+    network = Network(design.text).eval()
+    with torch.no_grad():
+        batch = torch.rand(1, 3, 64, 64)
+        heads, features = network(batch, taps)
+        same, _ = network(batch, taps, dict(zip(taps, features, strict=True)))
+        zeros, _ = network(batch, taps, {tap: 0 * each for tap, each in zip(taps, features, strict=True)})
+    assert all(torch.equal(a, b) for a, b in zip(heads, same, strict=True))
+    assert not torch.equal(heads[0], zeros[0])
+
+
+def test_losses_are_0_for_a_perfect_student_only(torch):
+    from training import losses
+
+    teacher = [torch.randn(2, 255, 4, 4), torch.randn(2, 255, 8, 8)]
+    assert all(abs(part) < 1e-5 for part in losses.answers(teacher, teacher).values())
+    for column in (0, 2, 4, 9):
+        other = [head.clone() for head in teacher]
+        other[1][:, column] += 1
+        assert sum(losses.answers(other, teacher).values()) > 1e-3
+    features = losses.Features([3])
+    stage = torch.randn(2, 3, 8, 8)
+    assert features([stage], [stage]).tolist() == [0]
+    assert features([stage + 1], [stage]).item() > 0.5
+
+
+def test_photos_are_read_from_tar_files_and_folders_and_altered(torch, photos):
+    from training.photos import load, recolour, stream
+
+    sets = load(photos)
+    assert {name: len(found) for name, found in sets.items()} == {"first": 2, "second": 2}
+    assert all(max(photo.shape) == 256 and photo.dtype == np.uint8 for found in sets.values() for photo in found)
+    batches, shape = stream(sets, {"first": 2.0}, seed=0, workers=0)
+    shape[:] = 5, 96
+    batch = next(batches)
+    assert batch.shape == (5, 96, 96, 3) and batch.float().std() > 10
+    assert not torch.equal(batch, next(batches))
+    assert torch.equal(batch, next(_with_shape(stream(sets, {"first": 2.0}, seed=0, workers=0), (5, 96))))
+    colours = recolour(batch, torch.Generator().manual_seed(0))
+    assert colours.shape == (5, 3, 96, 96) and colours.min() >= 0 and colours.max() <= 1
+
+
+def _with_shape(stream, values):
+    batches, shape = stream
+    shape[:] = values
+    return batches
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg")
+def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkeypatch):
+    import sys
+
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install -e '.[training]'")
+    from training import train
+
+    run = tmp_path / "run"
+    command = ["train", "--photos", *map(str, photos), "--teacher", str(weights / "yolo-fastest-1.1-xl.cfg"),
+               "--run", str(run), "--workers", "0", "--minutes"]  # fmt: skip
+    monkeypatch.setattr(train, "SIDES", [(0.0, (64,))])
+    monkeypatch.setattr(train, "PIXELS", 2 * 64**2)
+    counts = []
+    for minutes, *more in ([0.001], [None, "--resume"]):
+        minutes = minutes or counts[0]["seconds"] / 60 + 0.001  # one more step
+        monkeypatch.setattr(sys, "argv", [*command, str(minutes), *more])
+        train.main()
+        counts.append(torch.load(run / "state.pt")["counts"])
+    assert 0 < counts[0]["steps"] < counts[1]["steps"]
+    assert counts[1]["photos"] == 2 * counts[1]["steps"]
+    assert (run / "student.weights").stat().st_size == (MODELS / "starter.weights").stat().st_size
+    Detector(run / "student.cfg")(np.zeros((50, 60, 3), np.uint8))
+
+
+def test_precision_and_recall_of_a_detector_that_knows_the_truth(coco_sample, monkeypatch):
+    def perfect(detector, truth, folder, small):
+        every = truth.loadAnns(truth.getAnnIds())
+        return [{key: each[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.9} for each in every]
+
+    monkeypatch.setattr(evaluate, "_detect", perfect)
+    result = evaluate.score(None, coco_sample)
+    at = result.curve.at(0.5)
+    assert result.ap50 > 0.99 and at["recall"] > 0.99 and at["photos"] > 0.95
+    assert result.curve.at(0.95) == {"precision": 1.0, "recall": 0.0, "photos": 0.0}
+
+
+def test_the_model_card_says_what_is_measured(coco_sample):
+    card = (MODELS / "README.md").read_text()
+    ap, ap50 = re.search(r"\| starter \| 416 \| (\S+) \| (\S+) \|", card).groups()
+    result = evaluate.score(Detector("starter"), coco_sample)
+    assert (float(ap), float(ap50)) == pytest.approx((result.ap, result.ap50), abs=0.0015)
+    assert find("starter", [MODELS]).confidence == result.curve.default()
+
+
+def test_the_starter_recognises_the_sample_pictures():
+    table = publish.recognised([Detector("starter")]).splitlines()[2:]
+    assert len(table) == len(list((ROOT / "images").glob("*.jpg")))
+    missed = [line.split(" | ")[0].removeprefix("| ") for line in table if "missed" in line]
+    assert missed == ["ball.jpg"]  # its teacher takes most such balls for something else
+
+
+def test_publishing_notes_the_files_in_the_registry(tmp_path, monkeypatch):
+    registry, run = tmp_path / "models/registry.toml", tmp_path / "run"
+    registry.parent.mkdir()
+    run.mkdir()
+    registry.write_text((MODELS / "registry.toml").read_text())
+    for suffix in ("cfg", "weights", "names"):
+        (run / f"student.{suffix}").write_bytes(suffix.encode())
+    log = [{"sets": {"voc": 1907}}, {"steps": 2000, "photos": 16000, "seconds": 600, "ap50": 0.1}]
+    (run / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    monkeypatch.setattr(publish, "REGISTRY", registry)
+    publish.install(run)
+    assert '[files."starter.weights"]\nbytes = 7\nsha256 = "' in registry.read_text()
+    assert (tmp_path / "models/starter.cfg").read_bytes() == b"cfg"
+    assert "| 16,000 | 10 | 0.100 |" in publish.history(run)
+    assert "| PASCAL VOC | 1,907 | Flickr" in publish.history(run)
+
+
+def test_every_section_of_the_design_is_one_that_the_converter_knows():
+    assert {options["type"] for options in sections(starter().text)} == {
+        "net", "convolutional", "shortcut", "maxpool", "route", "upsample", "yolo"}  # fmt: skip

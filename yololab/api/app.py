@@ -1,0 +1,82 @@
+"""The web API as one ASGI app: settings, middleware, routes and documentation, joined."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any, cast
+
+from fastapi import FastAPI, Security
+from fastapi.security import APIKeyHeader
+from starlette.exceptions import HTTPException
+
+from .. import __version__
+from ..errors import LabError
+from .docs import add_docs
+from .error_handlers import on_http_error, on_lab_error
+from .middleware import FORM_OVERHEAD, AccessMiddleware
+from .routes import detect, health
+from .routes.batch import MAX_FILES
+from .service import DetectionService
+from .settings import Settings, unknown_variables
+
+logger = logging.getLogger(__name__)
+
+INVITATION = """Try it: open **POST /predict**, choose a JPEG, PNG or WebP picture, and press **Execute**.
+The annotated picture appears below the button.
+
+**POST /v1/detections** gives the same detections as JSON. Its menu *Media type* asks for a picture instead."""
+
+TAGS = [
+    {"name": "detect", "description": "a picture in, detections out"},
+    {"name": "explore", "description": "why something was detected, or was not: see also the page [/explore](explore)"},
+    {"name": "status", "description": "how the server is, and which models it has"},
+]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API as an ASGI app, with the routes that the README lists; the default model loads after start-up.
+
+    settings: by default those of the environment and .env, see `Settings`. Raises WrongSetting.
+    """
+    settings = settings or Settings()
+    for sentence in unknown_variables():
+        logger.warning(sentence)
+    service = DetectionService(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.stopping = False
+        service.queue = service.new_queue()  # a notebook may serve one app again, on another loop
+        loading = asyncio.create_task(service.load())
+        if settings.workers > 1:
+            await loading  # what this process does not accept yet, another one does
+        yield
+        app.state.stopping = True
+        loading.cancel()
+        service.queue.close()
+
+    key = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if settings.api_key.get_secret_value() else []
+    app = FastAPI(
+        title="YOLO lab",
+        version=__version__,
+        summary="Send a picture, get back what is in it.",
+        description=INVITATION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        form_limits={"max_files": MAX_FILES, "max_fields": 8, "max_part_size": FORM_OVERHEAD},
+        dependencies=key,
+        exception_handlers=cast(Any, {LabError: on_lab_error, HTTPException: on_http_error}),
+    )
+    app.state.service = service
+    app.add_middleware(AccessMiddleware, settings=settings, metrics=service.metrics)
+    for module in [detect, *(import_module(f".routes.{name}", __package__) for name in settings.extras)]:
+        app.include_router(module.router(settings))
+        for path in module.PATHS:
+            service.metrics.requests.labels(path, 500)  # from 0 on, so that an alert on its rate sees the first error
+    app.include_router(health.router)
+    add_docs(app)
+    return app

@@ -1,0 +1,168 @@
+"""The one way of a picture through the API: `DetectionService.process`, and the queue in front of it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TypeVar
+
+import numpy as np
+from fastapi import FastAPI
+
+from ..detections import Detection
+from ..errors import BrokenModel, LabError, NotReady
+from ..vision.detector import NMS_THRESHOLD, Detectors
+from ..vision.explain import Explanation, explain
+from ..vision.images import decode_again, decode_small, media_type
+from ..vision.machine import cores
+from .metrics import Metrics
+from .queue import RequestQueue
+from .settings import Settings
+from .uploads import Uploads
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked of one picture. confidence: None for the model's own.
+
+    draw: keep the whole picture, to draw on. explain_from: explain every candidate with at least this confidence.
+    """
+
+    model: str
+    confidence: float | None = None
+    nms_threshold: float = NMS_THRESHOLD
+    draw: bool = False
+    explain_from: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one picture; the routes make JSON or a picture of it.
+
+    picture: BGR uint8 (H, W, 3), upright; with `Options.draw` of the full size, width x height pixels, else perhaps
+        a smaller copy. media_type: of the upload. seconds: by stage, in order.
+    """
+
+    model: str
+    version: str
+    width: int
+    height: int
+    detections: list[Detection]
+    picture: np.ndarray
+    media_type: str
+    explanation: Explanation | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to `seconds`."""
+        with timed(self.seconds, name):
+            yield
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note under `stage` the seconds that the block takes."""
+    started = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = perf_counter() - started
+
+
+class DetectionService:
+    """What one app holds: its settings, detectors, queue and counters; `app.state.service`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.threads = max(1, cores() // settings.workers)
+        self.detectors = Detectors(settings.model_folders, settings.engine, self.threads)
+        self.queue = self.new_queue()
+        self.uploads = Uploads(settings.uploads, settings.uploads_quota)
+        self.not_ready_reason: LabError | None = NotReady("The model is still loading. Try again in a second.")
+        self.loaded = threading.Event()  # set when loading has ended, well or not
+
+    def new_queue(self) -> RequestQueue:
+        """A new queue, for the event loop that runs now."""
+        settings = self.settings
+        return RequestQueue(settings.queue, self.threads + 1, settings.deadline, self.metrics.waiting.set)
+
+    async def load(self) -> None:
+        """Load the default model and let it answer once, in a thread; `not_ready_reason` says how that went."""
+        try:
+            detector = await asyncio.to_thread(self.detectors.__getitem__, self.settings.model)
+            await asyncio.to_thread(detector, np.zeros((416, 416, 3), np.uint8))
+            self.not_ready_reason = None
+        except Exception as error:
+            self.not_ready_reason = BrokenModel(f"The model {self.settings.model!r} cannot be loaded: {error}")
+            logger.error(self.not_ready_reason, exc_info=not isinstance(error, LabError))
+        finally:
+            self.loaded.set()
+
+    def check_ready(self, app: FastAPI) -> None:
+        """Raise NotReady while the default model does not answer, and from the moment a stop is asked for.
+
+        Raises BrokenModel where the default model cannot be loaded.
+        """
+        if getattr(app.state, "stopping", False):
+            raise NotReady("The server is stopping. Send the request to another one, or again after its restart.")
+        if self.not_ready_reason:
+            raise type(self.not_ready_reason)(str(self.not_ready_reason))
+
+    def process(self, data: bytes, options: Options) -> Result:
+        """The bytes of one upload to a result: load the model, decode, detect.
+
+        Raises what `images.decode` and `Detector` raise.
+        """
+        seconds: dict[str, float] = {}
+        with timed(seconds, "load"):
+            detector = self.detectors[options.model]
+        with timed(seconds, "decode"):
+            limit = self.settings.max_pixels
+            picture, (width, height) = decode_small(data, detector.size, limit)
+            reduced = picture.shape[:2] != (height, width)
+            whole = decode_again(data, (width, height), limit) if options.draw and reduced else picture
+        with timed(seconds, "detect"):
+            thresholds = (options.confidence, options.nms_threshold, (width, height))
+            explanation = None
+            if options.explain_from is None:
+                detections = detector(picture, *thresholds)
+            else:
+                explanation = explain(detector, picture, *thresholds, options.explain_from)
+                detections = explanation.detections
+        return Result(
+            options.model, detector.version, width, height, detections, whole, media_type(data), explanation, seconds
+        )
+
+    async def answer(
+        self, data: bytes, options: Options, render: Callable[[Result], T], disconnected: Callable[[], Awaitable[bool]]
+    ) -> tuple[T, dict[str, float]]:
+        """`process`, then `render`, in a thread of the queue: what `render` returns, and the seconds by stage.
+
+        Raises what `process` raises, Busy and ClientDisconnected.
+        """
+
+        def work() -> tuple[T, Result]:
+            result = self.process(data, options)
+            with result.stage("encode"):
+                return render(result), result
+
+        (rendered, result), waited = await self.queue.run(work, disconnected)
+        seconds = {"queue": waited, **result.seconds}
+        for stage, spent in seconds.items():
+            self.metrics.stage.labels(stage).observe(spent)
+        for detection in result.detections:
+            self.metrics.detections.labels(result.model, result.version, detection.label).inc()
+        return rendered, seconds
+
+    def keep(self, picture: bytes, media_type: str) -> None:
+        """Keep a copy of an annotated picture, where the settings want one; a failure is counted."""
+        if self.settings.keep and self.uploads.keep(picture, media_type) is None:
+            self.metrics.copies_failed.inc()

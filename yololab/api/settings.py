@@ -1,0 +1,165 @@
+"""Every setting of the API in one place: YOLOLAB_* variables, then the file .env, then these defaults."""
+
+import codecs
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from ..errors import WrongSetting
+from ..paths import base, repository, user_cache
+from ..vision.engines import EngineName
+from ..vision.models import PACKAGE
+
+PREFIX = "YOLOLAB_"
+EXTRAS = ("batch", "explore")  # modules of `routes` with a `router(settings)`
+OLD_NAMES = {"YOLOLAB_MODELS": "YOLOLAB_MODEL_PATH"}
+
+
+class EnvFile(EnvSettingsSource):
+    """The file .env of the repository, outside of it of the working folder; UTF-8 or UTF-16, with or without a mark."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in env_file().items()}
+
+
+def env_file() -> dict[str, str | None]:
+    """The variables of .env, none where it is missing. Raises WrongSetting where it cannot be read."""
+    path = base() / ".env"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise WrongSetting(f"{path} cannot be read: {error.strerror}. Remove it or give it read permission.") from error
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return dotenv_values(stream=StringIO(data.decode("utf-16" if utf16 else "utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise WrongSetting(f"{path} is no text in UTF-8 or UTF-16. Save it anew in UTF-8.") from error
+
+
+class Settings(BaseSettings):
+    """Settings of one app or server; `Settings(port=0)` overrides, the environment and .env come next.
+
+    Raises WrongSetting with one sentence for each wrong value: the variable, its value, what is allowed.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 lets other machines in")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    url: str = Field("http://127.0.0.1:8000", description="where client.ipynb finds the server")
+    root_path: str = Field("", description="path prefix that a proxy in front strips, e.g. /user/ann/proxy/8000")
+    allowed_hosts: str = Field("", description="Host names to answer to besides loopback, separated by commas")
+    api_key: SecretStr = Field(SecretStr(""), description="where set, requests must bring it as X-API-Key")
+
+    model: str = Field("starter", description="the default model")
+    model_path: str = Field(
+        "",
+        validation_alias=AliasChoices("YOLOLAB_MODEL_PATH", "YOLOLAB_MODELS"),
+        description=f"folders with more models, separated by {os.pathsep!r}; searched first",
+    )
+    engine: EngineName = Field("auto", description="what runs the networks; auto: the first that is installed")
+    queue: int = Field(64, ge=0, description="requests that may wait for the model; more are answered 503")
+    deadline: float = Field(30, gt=0, description="seconds that one may wait; after that it is answered 503")
+    workers: int = Field(
+        1, ge=1, description="processes that serve from the terminal; each takes its share of the cores"
+    )
+    hang: float = Field(60, gt=0, description="seconds for one picture; a worker that takes longer is started anew")
+
+    extras: Annotated[tuple[str, ...], NoDecode] = Field((), description="optional routes, separated by commas")
+    max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
+    max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
+    keep: bool = Field(True, description="keep a copy of what /predict answers")
+    uploads: Path = Field(Path("images_uploaded"), description="where those copies lie")
+    uploads_quota: int = Field(200 * 2**20, ge=0, description="bytes that they may take; the oldest go first")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise WrongSetting(" ".join(_sentence(each) for each in error.errors(include_url=False))) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """What comes first wins."""
+        return init_settings, env_settings, EnvFile(settings_cls)
+
+    @field_validator("extras", mode="before")
+    @classmethod
+    def _known(cls, extras: object) -> tuple[str, ...]:
+        names = extras.split(",") if isinstance(extras, str) else list(extras) if isinstance(extras, tuple) else [""]
+        chosen = {name.strip() for name in names if name.strip()}
+        if unknown := chosen - set(EXTRAS):
+            raise ValueError(f"there is no {', '.join(sorted(unknown))}, only {' and '.join(EXTRAS)}")
+        return tuple(sorted(chosen))
+
+    @field_validator("uploads")
+    @classmethod
+    def _from_base(cls, path: Path) -> Path:
+        return base() / path.expanduser()
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names in `allowed_hosts`, in lower case."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
+    @property
+    def model_folders(self) -> list[Path]:
+        """Where models are looked for, in order: `model_path`, the repository's models/, the cache, the package."""
+        here = repository()
+        return [*self.listed_folders, *([here / "models"] if here else []), user_cache("models"), PACKAGE]
+
+    @property
+    def listed_folders(self) -> list[Path]:
+        """The folders of `model_path`."""
+        return [base() / Path(part).expanduser() for part in self.model_path.split(os.pathsep) if part]
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that make another process's `Settings()` equal these."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values |= {"api_key": self.api_key.get_secret_value(), "extras": ",".join(self.extras)}
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+
+
+def unknown_variables() -> list[str]:
+    """One sentence for each YOLOLAB_ variable, of the environment or .env, that is no setting."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | set(OLD_NAMES)
+    given = {name.upper() for name in (*os.environ, *env_file()) if name.upper().startswith(PREFIX)}
+    sentences = []
+    for name in sorted(given - known):
+        close = get_close_matches(name, known, 1)
+        sentences.append(f"{name} is no setting and has no effect." + (f" Is {close[0]} meant?" if close else ""))
+    return sentences
+
+
+def _sentence(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        close = get_close_matches(name, Settings.model_fields, 1)
+        return f"There is no setting {name!r}." + (f" Is {close[0]!r} meant?" if close else "")
+    field = name.removeprefix(PREFIX).lower()
+    field = "model_path" if field == "models" else field
+    value = "" if field == "api_key" else f"={error['input']!r}"
+    why = error["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    about = Settings.model_fields[field].description if field in Settings.model_fields else ""
+    return f"{PREFIX}{field.upper()}{value} is not possible: {why} ({about})."

@@ -1,0 +1,1 @@
+"""How an app is run: in a notebook's kernel, from a terminal, in several processes."""

@@ -1,0 +1,1 @@
+"""Pictures to detections: no web framework, no settings, no environment variable."""

