@@ -27,10 +27,8 @@ def installed(tmp_path_factory):
     tried is the wheel, not the download of its requirements.
     """
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)],
-        check=True, timeout=300,
-    )  # fmt: skip
+    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, "-m", *build], check=True, timeout=300)
     (wheel,) = folder.glob("yololab-*.whl")
     environment = folder / "environment"
     venv.create(environment, with_pip=True)

@@ -1,4 +1,4 @@
-"""python -m yololab, as typed into a terminal."""
+"""yololab, as typed into a terminal."""
 
 import os
 import signal
@@ -8,8 +8,9 @@ import sys
 
 import pytest
 import requests
-from helpers import IMAGES, PACKAGE, ROOT, answers, wait_for
+from helpers import IMAGES, PACKAGE, answers, wait_for
 
+from yololab import Detector
 from yololab.__main__ import main
 from yololab.api.settings import Settings
 from yololab.serving import terminal
@@ -53,10 +54,79 @@ def test_doctor_sees_a_taken_port_and_a_damaged_model(monkeypatch, capsys, tmp_p
     assert "WRONG  port" in printed and "WRONG  model starter" in printed and "git checkout" in printed
 
 
-def test_the_package_imports_without_work():
-    """No web framework, no OpenCV, no file: importing is free."""
-    code = "import sys, yololab; print(sorted({'cv2', 'fastapi', 'numpy'} & set(sys.modules)))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    """A folder of models that is searched first."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("YOLOLAB_MODEL_PATH", str(folder))
+    monkeypatch.setenv("YOLOLAB_PORT", "0")
+    return folder
+
+
+def starter_as(folder, name, weights=None):
+    """The starter's files under another name, its weights perhaps replaced."""
+    for suffix in ("cfg", "names"):
+        (folder / f"{name}.{suffix}").write_bytes((PACKAGE / f"starter.{suffix}").read_bytes())
+    whole = (PACKAGE / "starter.weights").read_bytes()
+    (folder / f"{name}.weights").write_bytes(whole if weights is None else weights(whole))
+
+
+def doctor(capsys):
+    status = main(["doctor"])
+    return status, capsys.readouterr().out
+
+
+def test_doctor_loads_each_model_and_says_what_cannot_be_served(models, capsys):
+    starter_as(models, "fine")
+    starter_as(models, "short", lambda whole: whole[:-400])
+    starter_as(models, "page", lambda whole: b"<!DOCTYPE html><html>404</html>" * 1000)
+    (models / "lonely.cfg").write_text("[net]\nwidth=32\n")
+    (models / "other.weights").write_bytes(b"x")
+    status, printed = doctor(capsys)
+    assert status == 1
+    assert "ok     model fine" in printed
+    for wrong in ("model short", "model page", "lonely.cfg", "other.weights"):
+        assert any(line.startswith("WRONG") and wrong in line for line in printed.splitlines()), (wrong, printed)
+
+
+def test_doctor_names_a_model_folder_that_does_not_exist(models, monkeypatch, capsys):
+    monkeypatch.setenv("YOLOLAB_MODEL_PATH", str(models / "nowhere"))
+    status, printed = doctor(capsys)
+    assert status == 1 and "nowhere" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "seven"), ("EXTRAS", "cats"), ("ENGINE", "abacus"), ("QUEUE", "-1")]
+)
+def test_doctor_works_with_any_wrong_setting(models, monkeypatch, capsys, name, value):
+    monkeypatch.setenv(f"YOLOLAB_{name}", value)
+    status, printed = doctor(capsys)
+    assert status == 1 and f"WRONG  YOLOLAB_{name}=" in printed and "model starter" in printed
+
+
+def test_doctor_names_unknown_variables(models, monkeypatch, capsys):
+    monkeypatch.setenv("YOLOLAB_APIKEY", "abc")
+    assert "WRONG  YOLOLAB_APIKEY is no setting" in doctor(capsys)[1]
+
+
+@pytest.mark.parametrize("command", [["serve"], ["models"], ["fetch", "starter"]])
+def test_a_wrong_setting_is_one_sentence_from_every_command(monkeypatch, capsys, command):
+    monkeypatch.setenv("YOLOLAB_PORT", "seven")
+    assert main(command) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("error: YOLOLAB_PORT='seven'") and printed.err.count("\n") == 1
+
+
+def test_no_command_shows_the_help(capsys):
+    assert main([]) == 0
+    assert "serve" in capsys.readouterr().out
+
+
+def test_wrong_settings_do_not_reach_the_detector(monkeypatch):
+    monkeypatch.setenv("YOLOLAB_EXTRAS", "cats")
+    monkeypatch.setenv("YOLOLAB_PORT", "seven")
+    assert Detector("starter").labels
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to stop a server in order with")
