@@ -34,9 +34,9 @@ def test_what_is_committed_is_clean(name):
 def lab(tmp_path_factory):
     """`python -m classroom run`, twice in a row: the second run and what it left."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("YOLOLAB_")}
-    command = [sys.executable, "-m", "yololab", "run"]
+    command = [sys.executable, "-m", "classroom", "run"]
     env["YOLOLAB_UPLOADS"] = str(tmp_path_factory.mktemp("uploads"))
-    runs = [subprocess.run(command, capture_output=True, text=True, env=env, timeout=600) for _ in range(2)]
+    runs = [subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=600) for _ in range(2)]
     return runs, env
 
 
@@ -69,8 +69,15 @@ def test_the_annotated_pictures_are_kept(lab):
 
 
 def test_no_process_stays_behind(lab):
-    left = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    assert not [line for line in left if "ipykernel" in line and str(ROOT) in line]
+    _, env = lab
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("YOLOLAB_UPLOADS") == env["YOLOLAB_UPLOADS"]:
+                left.append(process.cmdline())
+        except psutil.Error:  # it has ended meanwhile, or is somebody else's
+            continue
+    assert left == []
 
 
 def test_run_all_twice_in_one_kernel_as_jupyterlab_queues_it(monkeypatch):

@@ -15,9 +15,11 @@ LESSONS = sorted(path.relative_to(NOTEBOOKS).as_posix() for path in NOTEBOOKS.gl
 
 def files() -> set[Path]:
     """What lies in the folders that a lesson might write to."""
-    left_out = {".ipynb_checkpoints", "__pycache__"}
-    found = {path for path in NOTEBOOKS.rglob("*") if not left_out & set(path.parts)}
-    return found | set(ROOT.glob("*")) | set((ROOT / "images_uploaded").iterdir())
+    left_out = {".ipynb_checkpoints", "__pycache__", ".pytest_cache", ".ruff_cache", ".coverage", "build"}
+    found = {path for path in [*NOTEBOOKS.rglob("*"), *ROOT.glob("*")] if not left_out & set(path.parts)}
+    return {path for path in found if not path.name.startswith(".coverage.")} | set(
+        (ROOT / "images_uploaded").iterdir()
+    )
 
 
 def processes() -> set[int]:
