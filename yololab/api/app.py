@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router(settings))
         for path in module.PATHS:
             service.metrics.requests.labels(path, 500)  # from 0 on, so that an alert on its rate sees the first error
+            service.metrics.refused.labels(path)
     app.include_router(health.router)
     add_docs(app)
     return app
