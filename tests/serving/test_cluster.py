@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import psutil
 import pytest
 import requests
-from helpers import IMAGES, ROOT
+from helpers import IMAGES, ROOT, wait_for
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -33,17 +33,18 @@ def cluster(tmp_path_factory):
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
         try:
-            while "Try it:" not in log.read_text():
-                assert process.poll() is None, log.read_text()
+            wait_for(lambda: process.poll() is not None or "Try it:" in log.read_text(), "the cluster", seconds=240)
+            assert process.poll() is None, log.read_text()
             yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
         finally:
-            family = psutil.Process(process.pid).children(recursive=True)
-            process.terminate()
-            assert process.wait(120) == 0, log.read_text()
-            left = psutil.wait_procs(family, timeout=60)[1]
-            for each in left:
-                each.kill()
-            assert not left
+            if process.poll() is None:
+                family = psutil.Process(process.pid).children(recursive=True)
+                process.terminate()
+                assert process.wait(120) == 0, log.read_text()
+                left = psutil.wait_procs(family, timeout=60)[1]
+                for each in left:
+                    each.kill()
+                assert not left
 
 
 def replicas() -> set[int]:
@@ -58,14 +59,15 @@ def test_the_same_answers_as_the_single_server(cluster, client):
         data = (IMAGES / name).read_bytes()
         for route, accept in (("/v1/detections", "*/*"), ("/v1/detections", "image/png"), ("/predict", "*/*")):
             headers = {"accept": accept}
-            there = requests.post(url + route, files={"file": data}, headers=headers, timeout=60)
-            here = client.post(route, files={"file": data}, headers=headers)
-            assert there.content == here.content
-            assert there.headers["content-type"] == here.headers["content-type"] and there.headers["server-timing"]
+            actual = requests.post(url + route, files={"file": data}, headers=headers, timeout=60)
+            expected = client.post(route, files={"file": data}, headers=headers)
+            assert actual.content == expected.content
+            assert actual.headers["content-type"] == expected.headers["content-type"]
+            assert actual.headers["server-timing"]
     for data in (b"", b"hello", b"\xff\xd8\xff"):
-        there = requests.post(f"{url}/predict", files={"file": data}, timeout=60)
-        here = client.post("/predict", files={"file": data})
-        assert (there.status_code, there.json()) == (here.status_code, here.json())
+        actual = requests.post(f"{url}/predict", files={"file": data}, timeout=60)
+        expected = client.post("/predict", files={"file": data})
+        assert (actual.status_code, actual.json()) == (expected.status_code, expected.json())
     for path in ("/health", "/ready", "/v1/models", "/openapi.json", "/docs"):
         assert requests.get(url + path, timeout=60).text == client.get(path).text
 
@@ -75,19 +77,19 @@ def test_a_replica_killed_under_load_loses_nothing_where_clients_retry(cluster, 
     expected = {name: client.post("/v1/detections", files={"file": (IMAGES / name).read_bytes()}) for name in NAMES}
     before = replicas()
     assert len(before) == 2
-    again = Retry(total=30, backoff_factor=0.2, backoff_max=2, status_forcelist=[500, 502, 503], allowed_methods=None)
+    retries = Retry(total=30, backoff_factor=0.2, backoff_max=2, status_forcelist=[500, 502, 503], allowed_methods=None)
 
-    def ask(number: int) -> bool:
+    def post(number: int) -> bool:
         name = NAMES[number % len(NAMES)]
         if number == 40:
             os.kill(min(before), signal.SIGKILL)
         with requests.Session() as session:
-            session.mount(url, HTTPAdapter(max_retries=again))
-            answer = session.post(f"{url}/v1/detections", files={"file": (IMAGES / name).read_bytes()}, timeout=60)
-        return answer.content == expected[name].content
+            session.mount(url, HTTPAdapter(max_retries=retries))
+            response = session.post(f"{url}/v1/detections", files={"file": (IMAGES / name).read_bytes()}, timeout=60)
+        return response.content == expected[name].content
 
     with ThreadPoolExecutor(8) as clients:
-        right = list(clients.map(ask, range(160)))
-    assert all(right)
-    while len(replicas() - {min(before)}) < 2:  # Ray starts another one
-        assert requests.get(f"{url}/health", timeout=60).status_code == 200
+        equal = list(clients.map(post, range(160)))
+    assert all(equal)
+    wait_for(lambda: len(replicas() - {min(before)}) >= 2, "another replica")
+    assert requests.get(f"{url}/health", timeout=60).status_code == 200
