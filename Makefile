@@ -1,63 +1,74 @@
-# make run    install into .venv, run both notebooks together, show what comes out
-# make test   install what the tests need as well, run them all
-# make test-browser   the pages and JupyterLab in Chromium; screenshots in build/screenshots
-# make lab    JupyterLab on server.ipynb
-# make serve  the API from this terminal (YOLOLAB_HOST, YOLOLAB_PORT); WORKERS=2: two processes, supervised
-# make bench  how fast it is, beside others: benchmarks/RESULTS.md
-# make fuzz   10,000 and more cases of what a client may send;  make reliability: benchmarks/RELIABILITY.md
-# make cluster  the API on Ray Serve
+# Each target's `##` comment is its line in `make help`.
+.DEFAULT_GOAL := help
 
 # the first Python on the path that is new enough
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+EDITABLE := $(INSTALL) --no-build-isolation -e # hatchling, which builds the package, is in requirements.lock
 
-run: .venv/installed
+help: ## list the targets
+	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/installed ## install into .venv, run both notebooks together, show what they found
 	@$(BIN)/python -m classroom run
 
-lab: .venv/installed
-	@$(BIN)/python -m classroom lab
-
-serve: .venv/installed
-	@$(if $(WORKERS),YOLOLAB_WORKERS=$(WORKERS)) $(BIN)/python -m yololab serve
-
-test: .venv/installed-tests
+test: .venv/installed-tests ## check style, types and imports, then run all tests
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check --quiet .
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-fuzz: .venv/installed-tests
-	@LAB_FUZZ=1 $(BIN)/python -m pytest tests/api/test_survival.py tests/api/test_schema.py
+lab: .venv/installed ## open the notebooks in JupyterLab
+	@$(BIN)/python -m classroom lab
 
-cluster: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cluster]'
+serve: .venv/installed ## serve the API; with WORKERS=2 from two supervised processes
+	@$(if $(WORKERS),YOLOLAB_WORKERS=$(WORKERS)) $(BIN)/python -m yololab serve
+
+cluster: .venv/installed ## serve the API on a Ray cluster
+	@$(EDITABLE) '.[cluster]'
 	@RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=. $(BIN)/python -m deploy.ray_serve # loopback only
 
-reliability: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
-	@$(BIN)/python -m benchmarks.reliability
+bench: .venv/installed ## measure the API beside other servers; writes benchmarks/RESULTS.md
+	@$(EDITABLE) '.[bench]'
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
-test-browser: .venv/installed-tests
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+reliability: .venv/installed ## measure overload and faults; writes benchmarks/RELIABILITY.md
+	@$(EDITABLE) '.[bench]'
+	@$(BIN)/python -m benchmarks.reliability $(ARGS)
+
+fuzz: .venv/installed-tests ## send the API 10,000 and more cases of what a client may send
+	@LAB_FUZZ=1 $(BIN)/python -m pytest tests/api/test_survival.py tests/api/test_schema.py
+
+test-browser: .venv/installed-tests ## test the pages and JupyterLab in Chromium; screenshots in build/screenshots
+	@$(EDITABLE) '.[browser]'
 	@$(BIN)/python -m pytest tests/browser
 
-bench: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
-	@$(BIN)/python -m benchmarks.run
+dev: .venv/installed-tests ## install the git hooks that check each commit
+	@$(EDITABLE) '.[dev]'
+	@$(BIN)/pre-commit install
 
-clean:
+lock: .venv/installed ## write requirements.lock anew from requirements.txt
+	@$(EDITABLE) '.[dev]'
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-package yololab \
+		--custom-compile-command "make lock" requirements.txt -o requirements.lock
+
+clean: ## remove .venv and build
 	rm -rf .venv build
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "This lab needs Python 3.11 or newer: https://www.python.org/downloads/"; exit 1; }
 	@echo "Installing into .venv; the first time this takes a minute or two ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(INSTALL) -r requirements.lock
+	@$(EDITABLE) . --no-deps
 	@touch $@
 
 .venv/installed-tests: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@$(EDITABLE) '.[test]'
 	@touch $@
 
-.PHONY: run lab serve test test-browser bench fuzz reliability cluster clean
+.PHONY: help run test lab serve cluster bench reliability fuzz test-browser dev lock clean
