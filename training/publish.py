@@ -1,7 +1,7 @@
 """Makes a trained student the lab's starter, and writes its model card: python -m training.publish
 
 Copies build/training/student.* to models/starter.*, brings models/registry.toml up to date, and measures the starter
-and its teachers for models/README.md. With --card only the card is written anew; its account of the training stays.
+and its teachers for docs/starter-model.md. With --card only the card is written anew; its account of the training stays.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from yololab.vision.models import registry
 
 from .evaluate import MODELS, SAMPLE, Score, score
 
-CARD = ROOT / "models/README.md"
+CARD = ROOT / "docs/starter-model.md"
 REGISTRY = ROOT / "models/registry.toml"
 HISTORY = "<!-- training -->"
 AUTHORS = "the photos belong to their authors"

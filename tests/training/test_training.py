@@ -177,7 +177,7 @@ def test_precision_and_recall_of_a_detector_that_knows_the_truth(coco_sample, mo
 
 
 def test_the_model_card_says_what_is_measured(coco_sample):
-    card = (MODELS / "README.md").read_text()
+    card = (ROOT / "docs/starter-model.md").read_text()
     ap, ap50 = re.search(r"\| starter \| 416 \| (\S+) \| (\S+) \|", card).groups()
     result = evaluate.score(Detector("starter"), coco_sample)
     assert (float(ap), float(ap50)) == pytest.approx((result.ap, result.ap50), abs=0.0015)
