@@ -1,4 +1,4 @@
-"""How fast the API is, beside the classic handler, its peers and the machine's limit: `make bench`, RESULTS.md."""
+"""How fast the API is, beside the classic handler, its peers and a baseline without HTTP: `make bench`, RESULTS.md."""
 
 from pathlib import Path
 

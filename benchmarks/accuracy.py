@@ -1,12 +1,14 @@
-"""Does speed cost accuracy? python -m benchmarks.accuracy: AP by engine, and with reduced-size decoding."""
+"""Does speed cost accuracy? python -m benchmarks.accuracy FOLDER: AP by engine, and with reduced-size decoding."""
 
+import argparse
 import json
 import tempfile
 from pathlib import Path
 
 import cv2
 
-from training.evaluate import MODELS, SAMPLE, score
+from benchmarks.inputs import check_photos
+from training.evaluate import score
 from yololab.vision.detector import Detector
 from yololab.vision.images import decode, encode
 
@@ -30,21 +32,25 @@ def enlarged(sample: Path, folder: Path) -> Path:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Average precision by engine, and with reduced-size decoding.")
+    parser.add_argument("sample", type=Path, help="a folder that `python -m benchmarks.photos` has made")
+    parser.add_argument("--models", nargs="+", default=["starter"], help="installed models (default: starter)")
+    options = parser.parse_args()
+    check_photos(options.sample / "images")
     print("| model | engine | photos | decoded | AP | AP50 |\n|---|---|---|---|---|---|")
-    for cfg in MODELS:
-        for engine in ("opencv", "onnxruntime", "openvino"):
-            result = score(Detector(cfg, engine), SAMPLE)
-            print(f"| {cfg.stem} | {engine} | as they are | whole | {result.ap:.4f} | {result.ap50:.4f} |", flush=True)
+
+    def row(name: str, engine: str, sample: Path, photos: str, small: bool) -> None:
+        result = score(Detector(name, engine), sample, small)
+        how = "at reduced size" if small else "whole"
+        print(f"| {name} | {engine} | {photos} | {how} | {result.ap:.4f} | {result.ap50:.4f} |", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        large = enlarged(SAMPLE, Path(folder))
-        for cfg in MODELS:
+        large = enlarged(options.sample, Path(folder))
+        for name in options.models:
+            for engine in ("opencv", "onnxruntime", "openvino"):
+                row(name, engine, options.sample, "as they are", small=False)
             for small in (False, True):
-                result = score(Detector(cfg), large, small)
-                how = "at reduced size" if small else "whole"
-                what = f"{LARGER} times as large"
-                print(
-                    f"| {cfg.stem} | onnxruntime | {what} | {how} | {result.ap:.4f} | {result.ap50:.4f} |", flush=True
-                )
+                row(name, "onnxruntime", large, f"{LARGER} times as large", small)
 
 
 if __name__ == "__main__":

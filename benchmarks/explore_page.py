@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from statistics import median
 
-import requests
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import ROOT
@@ -43,8 +42,6 @@ def measure(page: Page, slider: str, low: float | None, high: float | None) -> l
 def main() -> None:
     """Print a table for README or RESULTS."""
     server = serve(create_app(Settings(keep=False, extras="explore")), port=0)
-    while requests.get(f"{server.url}/ready", timeout=60).status_code != 200:
-        pass
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         context = playwright.chromium.launch_persistent_context(
@@ -57,13 +54,13 @@ def main() -> None:
         page.locator("#waterfall li").first.wait_for()
         print(f"{PICTURE.name}, {page.locator('#rows tr').count()} candidates, Chromium {context.browser.version}")
         print("\n| what moves, 60 times | median ms | longest ms |\n|---|---:|---:|")
-        for title, *wanted in (
+        for title, *moves in (
             ("nothing moves", "confidence", None, None),
             ("confidence, 0.05 to 0.95", "confidence", 0.05, 0.95),
             ("confidence, 0 to 0.10: most boxes change", "confidence", 0, 0.10),
             ("NMS, 0 to 1", "nms", 0, 1),
         ):
-            times = measure(page, *wanted)
+            times = measure(page, *moves)
             print(f"| {title} | {median(times):.1f} | {max(times):.1f} |")
         context.close()
     server.stop()

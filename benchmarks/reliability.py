@@ -14,9 +14,8 @@ import psutil
 
 from benchmarks import ROOT
 from benchmarks.client import Connection, load, prepare
+from benchmarks.inputs import arguments
 from benchmarks.run import CONTENDERS, OURS, Running, machine, photos, started
-from yololab.api.settings import Settings
-from yololab.vision.models import find
 
 HERE = Path(__file__).parent
 MARK = "<!-- {} -->"
@@ -165,8 +164,9 @@ def impatient(bench: Bench) -> Lines:
                 thread.start()
             for thread in threads:
                 thread.join()
-            while (waiting := _metric(server.port, "yololab_waiting")) > 0:
-                pass
+            deadline = perf_counter() + 60
+            while (waiting := _metric(server.port, "yololab_waiting")) > 0 and perf_counter() < deadline:
+                sleep(0.05)
         computed = _metric(server.port, 'yololab_stage_seconds_count{stage="detect"}') - 1  # the one of start-up
     return [
         ("answered in time", str(len(tally.accepted))),
@@ -287,15 +287,10 @@ def write(name: str, lines: Lines) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Try overload and faults on the running API.")
     parser.add_argument("names", nargs="*", default=list(SCENARIOS), help=", ".join(SCENARIOS))
-    parser.add_argument("--model", default="mobilenetv2-yolov3-nano")
-    options = parser.parse_args()
-    folders = [ROOT / "../shared/weights", *Settings().model_folders]
-    cfg = find(options.model, [folder for folder in folders if folder.is_dir()]).cfg.resolve()
-    sample = ROOT / "../shared/coco_val_sample/images"
-    sample = sample if sample.is_dir() else ROOT / "images"
+    options = arguments(parser)
     (ROOT / "build").mkdir(exist_ok=True)
-    bench = Bench(cfg, photos(sample, 640), photos(sample, 4000)[:1])
-    write("machine", [("model", f"{cfg.stem} at 416"), *machine().items()])
+    bench = Bench(options.model, photos(options.photos, 640), photos(options.photos, 4000)[:1])
+    write("machine", [("model", f"{options.model.stem} at 416"), *machine().items()])
     for name in options.names:
         print(name, flush=True)
         lines = SCENARIOS[name](bench)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 import cv2
 import numpy as np
@@ -26,12 +26,11 @@ import psutil
 from tqdm import tqdm
 
 from benchmarks import ROOT, report
+from benchmarks.baseline import Baseline
 from benchmarks.client import Connection, Load, load, prepare
-from benchmarks.limit import Limit
+from benchmarks.inputs import arguments
 from benchmarks.servers.common import CONFIDENCE
-from yololab.api.settings import Settings
 from yololab.vision.images import decode, encode
-from yololab.vision.models import find
 
 SIDES = {"medium": 640, "small": 250, "large": 4000}  # pixels on the long side
 CLIENTS = (1, 8, 32)
@@ -111,7 +110,7 @@ def started(contender: Contender, cfg: Path, photo: bytes):
                     if connection.ask(request)[0] == 200:
                         break
             except OSError:  # not listening yet
-                continue
+                sleep(0.005)
         yield Running(port, perf_counter() - began, psutil.Process(child.pid))
     finally:
         family = psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
@@ -160,19 +159,15 @@ def measure(contender: Contender, cfg: Path, pictures: dict[str, list[bytes]], s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure this project beside others.")
-    parser.add_argument("--model", default="mobilenetv2-yolov3-nano")
-    parser.add_argument("--photos", type=Path, default=ROOT / "../shared/coco_val_sample/images")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help="medium photos only, one round, one second")
     parser.add_argument("--only", nargs="+", help="names of contenders")
-    options = parser.parse_args()
+    options = arguments(parser)
     if options.quick:
         options.rounds, options.seconds = 1, 1
-    folders = [ROOT / "../shared/weights", *Settings().model_folders]
-    cfg = find(options.model, [folder for folder in folders if folder.is_dir()]).cfg.resolve()
-    sample = options.photos if options.photos.is_dir() else ROOT / "images"
-    pictures = {name: photos(sample, side) for name, side in SIDES.items()}
+    cfg = options.model
+    pictures = {name: photos(options.photos, side) for name, side in SIDES.items()}
     (ROOT / "build").mkdir(exist_ok=True)
 
     there, missing = [], []
@@ -186,15 +181,15 @@ def main() -> None:
             there.append(contender)
     if missing:
         print(f"not installed, left out: {', '.join(missing)} (pip install -e '.[bench]')")
-    limit = Limit(cfg)
+    baseline = Baseline(cfg)
     results: dict[str, dict] = defaultdict(lambda: defaultdict(list))
     start_ups, memory = defaultdict(list), defaultdict(list)
     for number in range(options.rounds):
         for contender in tqdm([None, *there], desc=f"round {number + 1} of {options.rounds}"):
             if contender is None:
                 for kind, size, clients in cells(None, options.quick):
-                    taken = limit.load(kind, pictures[size], clients, options.seconds)
-                    results["in-process limit"][kind, size, clients].append(taken)
+                    taken = baseline.load(kind, pictures[size], clients, options.seconds)
+                    results[report.BASELINE][kind, size, clients].append(taken)
                 continue
             loads, start_up, peak = measure(contender, cfg, pictures, options.seconds, options.quick)
             for cell, taken in loads.items():

@@ -17,6 +17,6 @@ def arguments() -> tuple[int, Path]:
 
 def detect(detector: Detector, photo: bytes) -> bytes:
     """The JSON answer for one photo."""
-    picture, (width, height) = decode_small(photo, detector.size)
+    picture, (width, height) = decode_small(photo, max(detector.size))
     found = detector(picture, CONFIDENCE, original=(width, height))
     return json.dumps({"image": [width, height], "detections": [each.as_dict() for each in found]}).encode()

@@ -6,8 +6,8 @@ import threading
 import pytest
 from helpers import IMAGES, PACKAGE
 
+from benchmarks.baseline import Baseline, picture
 from benchmarks.client import Connection, load, prepare
-from benchmarks.limit import Limit, picture
 from benchmarks.servers.common import detect
 from yololab import Detector, create_app, serve
 
@@ -55,7 +55,7 @@ def test_chunks_are_put_together():
         thread.join()
 
 
-def test_the_limit_does_the_same_work_as_the_server(port):
+def test_the_baseline_does_the_same_work_as_the_server(port):
     detector = Detector("starter")
     with Connection(port) as connection:
         told = connection.ask(prepare(port, "/v1/detections?confidence=0.3", PHOTOS[1], form=True))[1]
@@ -63,5 +63,5 @@ def test_the_limit_does_the_same_work_as_the_server(port):
     found = detect(detector, PHOTOS[1])
     assert told.partition(b'"detections"')[2] == found.partition(b'"detections"')[2] != b""
     assert drawn == picture(detector, PHOTOS[1])
-    limit = Limit(PACKAGE / "starter.cfg").load("json", PHOTOS, threads=2, seconds=0.2)
-    assert limit.seconds and limit.errors == limit.wrong == 0
+    base = Baseline(PACKAGE / "starter.cfg").load("json", PHOTOS, threads=2, seconds=0.2)
+    assert base.seconds and base.errors == base.wrong == 0

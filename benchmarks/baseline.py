@@ -1,4 +1,7 @@
-"""The limit: decode, detect and answer in a loop over all cores, without HTTP."""
+"""The baseline: decode, detect and answer in a loop over all cores, without HTTP.
+
+No limit: the threads of one process share its interpreter's lock, and a server with a process for each core does not.
+"""
 
 import threading
 from pathlib import Path
@@ -19,7 +22,7 @@ def picture(detector: Detector, photo: bytes) -> bytes:
     return encode(annotate(canvas, detector(small, CONFIDENCE, original=(width, height))))
 
 
-class Limit:
+class Baseline:
     """One detector in this process, asked by some threads."""
 
     def __init__(self, cfg: Path):
