@@ -1,19 +1,25 @@
-"""Black-box checks of a student's running API: what was expected, what came, and a hint. Nothing to sign in to.
+"""Black-box checks of a student's running API: what was expected, what was answered, and a hint.
 
 check("server", app)        in a notebook; check("03.2", app) checks only the second exercise of lesson 3
 python -m classroom check server http://127.0.0.1:8001
+
+probe.py has what a check is written with, watched.py what keeps a student's app from spoiling the report.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
 import requests
 
-from .report import Report, served
+from .report import Report, Stop
+from .watched import crash
 
-__all__ = ["Report", "check", "lessons", "served"]
+__all__ = ["Report", "check", "lessons"]
+
+LAB = ("server", "client")
 
 
 def check(lesson: str, target: Any) -> Report:
@@ -31,24 +37,21 @@ def check(lesson: str, target: Any) -> Report:
             known = [f"{name}.{each}" for each in exercises] or lessons()
             report.expect("the lesson's name", known, lesson, "use one of these names")
         for each in [number] if number in exercises else [] if number else exercises:
-            exercises[each](report, target)
+            with suppress(Stop):
+                exercises[each](report, target)
     except requests.ConnectionError as error:
         report.expect("the API answers", "an answer", f"none: {type(error).__name__}", "is the server running there?")
-    except Exception as error:
-        came = f"{type(error).__name__}: {error}"
-        report.expect("the check runs to its end", "no error", came, "the error says which answer was unexpected")
+    except (Exception, SystemExit) as error:
+        hint = "the error says which line raised it, or which answer was unexpected"
+        report.expect("the check runs to its end", "no error", crash(error), hint)
     print(report)
     return report
 
 
 def lessons() -> list[str]:
     """The names that `check` knows."""
-    return [
-        *LAB,
-        *sorted(
-            each.name.removeprefix("lesson_") for each in iter_modules(__path__) if each.name.startswith("lesson_")
-        ),
-    ]
+    found = (each.name for each in iter_modules(__path__))
+    return [*LAB, *sorted(name.removeprefix("lesson_") for name in found if name.startswith("lesson_"))]
 
 
 def _exercises(name: str) -> dict[str, Callable[[Report, Any], None]]:
@@ -56,6 +59,3 @@ def _exercises(name: str) -> dict[str, Callable[[Report, Any], None]]:
     if name in LAB:
         return {"1": getattr(import_module(".lab", __name__), name)}
     return import_module(f".lesson_{name}", __name__).EXERCISES if name in lessons() else {}
-
-
-LAB = ("server", "client")

@@ -4,52 +4,47 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import requests
-
 from classroom import ROOT
 from yololab.vision.detector import Detector
 from yololab.vision.images import decode
 
-from .report import SECONDS, Report, served
+from .probe import served
+from .report import Report
+
+FRUIT = ROOT / "images" / "fruit.jpg"
+COUNT = "call the detector on the decoded upload and count the labels: collections.Counter helps"
+ROUTE = "add a function under @app.post('/count') that takes file: UploadFile"
+STATUS = "decode() raises an error with a status: answer it with HTTPException, or an exception handler"
 
 
 def server(report: Report, target: Any) -> None:
     """POST /count: the same upload as /predict, answered as {"apple": 1, ...}."""
-    with served(target) as url:
-        detector = Detector("starter")
+    detector = Detector("starter")
+    with served(report, target) as api:
         for name in ("apple.jpg", "fruit.jpg"):
             data = (ROOT / "images" / name).read_bytes()
-            answer = requests.post(f"{url}/count", files={"file": (name, data)}, timeout=SECONDS)
-            hint = "add a function under @app.post('/count') that takes file: UploadFile"
-            if not report.expect(f"POST /count answers for {name}", 200, answer.status_code, hint):
-                return
-            wanted = dict(Counter(found.label for found in detector(decode(data))))
-            kind = answer.headers.get("content-type", "").split(";")[0]
+            counts = dict(Counter(found.label for found in detector(decode(data))))
+            answer = api.post("/count", files={"file": (name, data)}, missing=ROUTE)
+            answer.require(200, what=f"POST /count answers for {name}")
             hint = "return a dict: FastAPI makes JSON of it"
-            if not report.expect(f"the answer for {name} is JSON", "application/json", kind, hint):
-                return
-            hint = "call the detector on the decoded upload and count the labels: collections.Counter helps"
-            report.expect(f"the objects of {name} are counted", wanted, answer.json(), hint)
-        broken = requests.post(f"{url}/count", files={"file": b"not a picture"}, timeout=SECONDS)
-        hint = "decode() raises an error with a status: answer it with HTTPException, or an exception handler"
-        report.expect("a text file is refused with 415", 415, broken.status_code, hint)
-        missing = requests.post(f"{url}/count", timeout=SECONDS)
-        report.expect(
-            "no file at all is refused with 422", 422, missing.status_code, "do not give file a default value"
-        )
+            report.require(f"the answer for {name} is JSON", "application/json", answer.media_type, hint)
+            answer.expect(json=counts, what=f"the objects of {name} are counted", hint=COUNT)
+        broken = api.post("/count", files={"file": b"not a picture"})
+        broken.expect(415, what="a text file is refused with 415", hint=STATUS)
+        missing = api.post("/count", hint="do not give file a default value")
+        missing.expect(422, what="no file at all is refused with 422")
 
 
 def client(report: Report, ask: Callable) -> None:
     """ask(path, confidence): the labels that the API finds, as a list, highest confidence first."""
-    path = ROOT / "images" / "fruit.jpg"
-    detector, picture = Detector("starter"), decode(path.read_bytes())
+    detector, picture = Detector("starter"), decode(FRUIT.read_bytes())
+    hint = 'send params={"confidence": confidence} and take each detection\'s "label"'
     for confidence in (0.1, 0.6):
-        wanted = [found.label for found in detector(picture, confidence)]
-        hint = 'send params={"confidence": confidence} and take each detection\'s "label"'
-        report.expect(f"the labels of fruit.jpg at confidence {confidence}", wanted, ask(path, confidence), hint)
+        labels = [found.label for found in detector(picture, confidence)]
+        report.expect(f"the labels of fruit.jpg at confidence {confidence}", labels, ask(FRUIT, confidence), hint)
     try:
-        came = f"returned {ask(path, 2.0)!r}"
+        actual = f"returned {ask(FRUIT, 2.0)!r}"
     except Exception as error:
-        came = getattr(getattr(error, "response", None), "status_code", type(error).__name__)
+        actual = getattr(getattr(error, "response", None), "status_code", type(error).__name__)
     hint = "call answer.raise_for_status(), so that an error is never taken for an answer"
-    report.expect("a confidence of 2 raises the API's error", 422, came, hint)
+    report.expect("a confidence of 2 raises the API's error", 422, actual, hint)

@@ -1,156 +1,155 @@
 """Lesson 3: albums with a unique name, PUT against PATCH, a list that can be asked."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from random import uniform
 from typing import Any
-from urllib.parse import urljoin
 from uuid import uuid4
 
-import requests
-
-from .report import SECONDS, Report, served
+from .probe import Answer, Probe, at_once, served
+from .report import Report, Such, having
 
 ROUNDS, CLIENTS = 5, 8  # how often so many send the same name at once
 UNKNOWN = 987_654_321  # no new database gives such an id
-RAISED = "the route raised an exception, which the server has printed: its last line says most"
 LOADS = "answer all of the row: a commit empties its object, and session.refresh, or a response_model, loads it again"
+LIMITS = "min_length=1 and max_length=50, in the model of the body: a table model checks nothing"
+GONE = "status_code=204 in the decorator; session.delete, commit, return nothing; 404 when it is gone"
+UNIQUE = "unique=True in the table; catch sqlalchemy.exc.IntegrityError around the commit, and roll back"
+LOOK = "a look before the insert proves nothing: let the unique constraint decide, and turn its error into 409"
+TWO = "order_by takes two columns: the second one, Hit.id, is for those that are equal in the first"
 
 
-def ask(method: str, url: str, body: Any = None, **params: Any) -> tuple[int, Any]:
-    """Status and JSON of an answer; its text where it is no JSON."""
-    answer = requests.request(method, url, json=body, params=params, timeout=SECONDS)
-    is_json = answer.content and answer.headers.get("content-type", "").startswith("application/json")
-    return answer.status_code, answer.json() if is_json else answer.text
-
-
-def make(report: Report, url: str, body: dict) -> dict | None:
-    """What POST made; None, after a line that says why, where nothing was made."""
-    status, made = ask("POST", url, body)
-    path = "/" + url.rpartition("/")[2]
-    came = {key: made.get(key) for key in body} if isinstance(made, dict) and "id" in made else made
-    hint = f"add a function under .post('{path}', status_code=201) of your app, that takes a model of the body"
-    what = f"POST {path} creates, and answers what was sent with an id"
-    hint = {201: LOADS, 500: RAISED}.get(status, hint)
-    return made if report.expect(what, (201, body), (status, came), hint) else None
+def make(api: Probe, path: str, body: dict) -> dict:
+    """POST something new; what came back: the body with an id."""
+    missing = f"add a function under .post('{path}', status_code=201) of your app, that takes a model of the body"
+    answer = api.post(path, json=body, missing=missing).require(201)
+    expected = having({**body, "id": Such("an id", lambda number: number is not None)})
+    return answer.require(json=expected, what="it answers what was sent, with an id", hint=LOADS).json
 
 
 def albums(report: Report, target: Any) -> None:
     """POST, GET, DELETE of albums; a name is there once, also under eight posts at the same moment."""
-    with served(target) as server:
-        url, name = f"{server}/albums", f"album {uuid4().hex}"
-        if (album := make(report, url, {"name": name})) is None:
-            return
-        own, unknown = f"{url}/{album['id']}", f"{url}/{UNKNOWN}"
+    with served(report, target) as api:
+        name = f"album {uuid4().hex}"
+        own, unknown = f"/albums/{make(api, '/albums', {'name': name})['id']}", f"/albums/{UNKNOWN}"
         hint = 'with a parameter response: Response, set response.headers["Location"] to the path of the new album'
-        answer = requests.post(url, json={"name": name[:-1]}, timeout=SECONDS)
-        came = ask("GET", urljoin(url, answer.headers.get("location", "no-location")))
-        report.expect("Location leads to the new album", (200, answer.json()), came, hint)
-        came, hint = [ask(how, unknown)[0] for how in ("GET", "DELETE")], "session.get gives None: answer 404"
-        report.expect("GET and DELETE of an unknown album are 404", [404, 404], came, hint)
-        hint = "min_length=1 and max_length=50, in the model of the body: a table model checks nothing"
-        came = [ask("POST", url, {"name": "x" * length})[0] for length in (0, 51)]
-        report.expect("a name of 0 or of 51 characters is refused", [422, 422], came, hint)
-        hint = "unique=True in the table; catch sqlalchemy.exc.IntegrityError around the commit, and roll back"
-        came = [ask("POST", url, {"name": each})[0] for each in (name, name, f"not {name}"[:50])]
-        if report.expect("a taken name is a conflict, and the next new one is none", [409, 409, 201], came, hint):
-            race(report, url)
-        hint = "status_code=204 in the decorator; session.delete, commit, return nothing; 404 when it is gone"
-        came = [ask("DELETE", own), ask("GET", own)[0], ask("DELETE", own)[0]]
-        report.expect("DELETE: 204 and no body, then GET and DELETE are 404", [(204, ""), 404, 404], came, hint)
-        report.expect("its name is free again", 201, ask("POST", url, {"name": name})[0], "delete the row, and commit")
+        second = api.post("/albums", json={"name": name[:-1]}, hint=hint).expect(201, headers=("Location",))
+        api.get(second.location, hint=hint).expect(200, json=second.json, what="Location leads to the new album")
+        for method in ("GET", "DELETE"):
+            answer = api.request(method, unknown, hint="session.get gives None: answer 404")
+            answer.expect(404, what=f"{method} of an unknown album")
+        for length in (0, 51):
+            answer = api.post("/albums", json={"name": "x" * length}, hint=LIMITS)
+            answer.expect(422, what=f"a name of {length} characters is refused")
+        right = True
+        for text, status, what in (
+            (name, 409, "a taken name is a conflict"),
+            (name, 409, "and a second time"),
+            (f"not {name}"[:50], 201, "the next new name is none"),
+        ):
+            right &= bool(api.post("/albums", json={"name": text}).expect(status, what=what, hint=UNIQUE))
+        if right:
+            race(api)
+        api.delete(own, hint=GONE).expect(204, what="DELETE of an album")
+        api.get(own, hint=GONE).expect(404, what="GET after the DELETE")
+        api.delete(own, hint=GONE).expect(404, what="DELETE once more")
+        again = api.post("/albums", json={"name": name}, hint="delete the row, and commit")
+        again.expect(201, what="its name is free again")
 
 
-def race(report: Report, url: str) -> None:
+def race(api: Probe) -> None:
     """One new name from all clients at once, some rounds; ends at the first that goes wrong."""
-    wanted = {201: 1, 409: CLIENTS - 1}
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        for _ in range(ROUNDS):
-            bodies = [{"name": f"race {uuid4().hex}"}] * CLIENTS
-            answers = pool.map(ask, ["POST"] * CLIENTS, [url] * CLIENTS, bodies)
-            if (came := dict(Counter(status for status, _ in answers))) != wanted:
-                break
-    hint = "a look before the insert proves nothing: let the unique constraint decide, and turn its error into 409"
-    report.expect(f"{CLIENTS} clients send one new name at once; how often each status", wanted, came, hint)
+    expected = {201: 1, 409: CLIENTS - 1}
+    for _ in range(ROUNDS):
+        body = {"name": f"race {uuid4().hex}"}
+        answers = at_once(lambda body: api.post("/albums", json=body), [body] * CLIENTS)
+        if (actual := dict(Counter(answer.status for answer in answers))) != expected:
+            break
+    what = f"{CLIENTS} clients send one new name at once; how often each status"
+    api.report.expect(what, expected, actual, LOOK)
 
 
 def cameras(report: Report, target: Any) -> None:
     """PUT replaces all of a camera, PATCH changes what was sent."""
     body = {"name": f"camera {uuid4().hex[:8]}", "place": f"room {uuid4().hex[:8]}", "active": False}
-    with served(target) as server:
-        if (camera := make(report, url := f"{server}/cameras", body)) is None:
-            return
-        own = f"{url}/{camera['id']}"
-        put(report, own, camera)
-        ask("PUT", own, body)
-        patch(report, own, ask("GET", own)[1])
-        came = [ask(how, f"{url}/{UNKNOWN}", {"name": "x"})[0] for how in ("PUT", "PATCH")]
-        report.expect("PUT and PATCH of an unknown camera are 404", [404, 404], came, "as in read_camera")
+    with served(report, target) as api:
+        camera = make(api, "/cameras", body)
+        own = f"/cameras/{camera['id']}"
+        put(api, own, camera)
+        api.put(own, json=body)
+        patch(api, own, api.get(own).json)
+        for method in ("PUT", "PATCH"):
+            answer = api.request(method, f"/cameras/{UNKNOWN}", json={"name": "x"}, hint="as in read_camera")
+            answer.expect(404, what=f"{method} of an unknown camera")
 
 
-def put(report: Report, own: str, camera: dict) -> None:
+def put(api: Probe, own: str, camera: dict) -> None:
     """A name alone resets the rest; twice is as once; a part is refused."""
     reset = camera | {"name": f"new {camera['name']}", "place": "", "active": True}
     hint = "@cameras.put('/cameras/{number}') takes the model of POST: copy all its fields, those left out as well"
-    came = [ask("PUT", own, {"name": reset["name"]}) for _ in range(2)]
-    hint = LOADS if came[0] == (200, {}) else hint
-    if report.expect("PUT of a name alone resets the rest, also twice", [(200, reset)] * 2, came, hint):
-        report.expect("what PUT answered is stored", (200, reset), ask("GET", own), "commit the session")
-        report.expect("PUT without a name is refused", 422, ask("PUT", own, {"place": "x"})[0], "as in POST")
+    for what in ("PUT of a name alone resets the rest", "... also a second time"):
+        answer = api.put(own, json={"name": reset["name"]})
+        if not answer.expect(200, json=reset, what=what, hint=_or_loads(answer, hint)):
+            return
+    api.get(own).expect(200, json=reset, what="what PUT answered is stored", hint="commit the session")
+    api.put(own, json={"place": "x"}).expect(422, what="PUT without a name is refused", hint="as in POST")
 
 
-def patch(report: Report, own: str, camera: dict) -> None:
+def patch(api: Probe, own: str, camera: dict) -> None:
     """Only what was sent changes; false and "" count; null is refused."""
     moved, empty = camera | {"place": "in the hall"}, camera | {"active": False, "place": ""}
     hint = "@cameras.patch(...): model_dump(exclude_unset=True) holds the fields that came, and no others"
-    came = ask("PATCH", own, {"place": moved["place"]})
-    hint = LOADS if came == (200, {}) else hint
-    if not report.expect("PATCH of place changes place alone", (200, moved), came, hint):
+    answer = api.patch(own, json={"place": moved["place"]})
+    if not answer.expect(200, json=moved, what="PATCH of place changes place alone", hint=_or_loads(answer, hint)):
         return
-    came = [ask("PATCH", own, {"active": True})[0], ask("PATCH", own, {"active": False, "place": ""})]
+    api.patch(own, json={"active": True})
     hint = "false and an empty text are values, too: do not ask `if value:`, ask which fields were set"
-    report.expect("PATCH to false and to an empty text counts", [200, (200, empty)], came, hint)
+    answer = api.patch(own, json={"active": False, "place": ""}, hint=hint)
+    answer.expect(200, json=empty, what="PATCH to false and to an empty text counts")
     hint = "keep the types str and bool, without | None, and give Field(default=None): defaults are not checked"
-    came = [ask("PATCH", own, {each: None})[0] for each in ("name", "place", "active")]
-    report.expect("PATCH of name, place or active to null is refused", [422] * 3, came, hint)
-    report.expect("PATCH with {} changes nothing", ask("GET", own), ask("PATCH", own, {}), "{} is no mistake")
+    for field in ("name", "place", "active"):
+        api.patch(own, json={field: None}, hint=hint).expect(422, what=f"PATCH of {field} to null is refused")
+    before = api.get(own).json
+    api.patch(own, json={}).expect(200, json=before, what="PATCH with {} changes nothing", hint="{} is no mistake")
+
+
+def _or_loads(answer: Answer, hint: str) -> str:
+    return LOADS if answer.json == {} else hint
 
 
 def hits(report: Report, target: Any) -> None:
     """GET /detections: filter, sort and page."""
-    with served(target) as server:
-        url, label = f"{server}/detections", f"label-{uuid4().hex}"
-        values = [0.1, 0.2, *(round(uniform(0.1, 0.9), 4) for _ in range(16)), 0.5, 0.95, 0.95, 0.95, 0.3]
-        rows = [make(report, url, {"label": label, "confidence": each}) for each in values[:1]]
-        rows += [ask("POST", url, {"label": label, "confidence": each})[1] for each in values[1:] if rows[0]]
-        if len(rows) < len(values):
-            return
-        ask("POST", url, {"label": f"{label}-2", "confidence": 0.97})
-        wanted, came = (200, {"total": len(rows), "items": rows[:1]}), ask("GET", url, label=label, limit=1)
+    label = f"label-{uuid4().hex}"
+    values = [0.1, 0.2, *(round(uniform(0.1, 0.9), 4) for _ in range(16)), 0.5, 0.95, 0.95, 0.95, 0.3]
+    with served(report, target) as api:
+        rows = [make(api, "/detections", {"label": label, "confidence": values[0]})]
+        rows += [api.post("/detections", json={"label": label, "confidence": each}).json for each in values[1:]]
+        api.post("/detections", json={"label": f"{label}-2", "confidence": 0.97})
         hint = 'answer {"total": ..., "items": [...]}; total counts all that fit, an item has id, label and confidence'
-        if not report.expect("GET /detections, one item of one label", wanted, came, hint):
-            return
+        first = api.get(f"/detections?label={label}&limit=1", hint=hint, missing=hint)
+        page = {"total": len(rows), "items": rows[:1]}
+        first.require(200, json=page, what="GET /detections, one item of one label", hints={405: hint})
         sure = [each for each in rows if each["confidence"] >= 0.5]
         rising = sorted(rows, key=lambda each: each["confidence"])
         falling = sorted(rows, key=lambda each: -each["confidence"])  # stable: equal ones stay by id
-        two = "order_by takes two columns: the second one, Hit.id, is for those that are equal in the first"
         for query, total, part, hint in (
             ("", rows, rows[:20], "limit is 20 where it is left out, and sort is id"),
             ("min_confidence=0.5", sure, sure, "at least means >=; total counts what fits"),
             ("sort=-id&limit=100", rows, rows[::-1], "order_by(Hit.id.desc())"),
-            ("sort=confidence&limit=100", rows, rising, two),
-            ("sort=-confidence&limit=100", rows, falling, two),
-            *((f"sort=-confidence&limit=8&offset={n}", rows, falling[n : n + 8], two) for n in (0, 8, 16, 24)),
+            ("sort=confidence&limit=100", rows, rising, TWO),
+            ("sort=-confidence&limit=100", rows, falling, TWO),
+            *((f"sort=-confidence&limit=8&offset={n}", rows, falling[n : n + 8], TWO) for n in (0, 8, 16, 24)),
         ):
-            page = ask("GET", f"{url}?label={label}&{query}")[1]
-            came = (page.get("total"), [each["id"] for each in page["items"]]) if "items" in page else page
-            wanted = (len(total), [each["id"] for each in part])
-            report.expect(f"total and ids for label=...&{query}", wanted, came, hint)
-        came = ask("GET", url, label=f"{label}' OR '1'='1")
-        report.expect("an injected label", (200, {"total": 0, "items": []}), came, "never build SQL from a text")
+            answer = api.get(f"/detections?label={label}&{query}").expect(200, hint=hint)
+            page = answer.json if answer and "items" in answer.json else {"items": []}
+            actual = (page.get("total"), [each["id"] for each in page["items"]])
+            expected = (len(total), [each["id"] for each in part])
+            report.expect(f"total and ids for label=...&{query}", expected, actual, hint)
+        none = {"total": 0, "items": []}
+        injected = api.get("/detections", params={"label": f"{label}' OR '1'='1"}, hint="never build SQL from a text")
+        injected.expect(200, json=none, what="an injected label")
         hint = "Query(ge=..., le=...) for the numbers, Literal[...] for sort"
         for bad in ("limit=0", "limit=101", "offset=-1", "min_confidence=1.5", "sort=label"):
-            report.expect(f"{bad} is refused", 422, ask("GET", f"{url}?{bad}")[0], hint)
+            api.get(f"/detections?{bad}", hint=hint).expect(422, what=f"{bad} is refused")
 
 
 EXERCISES = {"1": albums, "2": cameras, "3": hits}

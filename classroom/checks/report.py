@@ -1,16 +1,49 @@
-"""What a check found, and the app that it asks."""
+"""What a check found, as lines that print themselves."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isclose
 from typing import Any
 
-SECONDS = 30  # for one answer
+
+class Stop(Exception):
+    """What the rest of an exercise builds on is not there; the report says so already."""
+
+
+class Such:
+    """An expected value given by words and a test: equal to whatever passes, also inside a list or a dictionary."""
+
+    def __init__(self, words: str, test: Callable[[Any], Any]):
+        self.words, self.test = words, test
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            return bool(self.test(other))
+        except (TypeError, ValueError, AttributeError, LookupError):
+            return False
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def close(number: float) -> Such:
+    """Equal to a number that differs by rounding only."""
+    return Such(f"{number:.9g}", lambda other: isclose(number, other, rel_tol=1e-9))
+
+
+def between(least: float, most: float) -> Such:
+    """Equal to a number from `least` to `most`."""
+    return Such(f"{least:g} to {most:g}", lambda other: not isinstance(other, bool) and least <= other <= most)
+
+
+def having(fields: dict) -> Such:
+    """Equal to a dictionary that has these fields, and perhaps others."""
+    return Such(f"{fields}", lambda other: all(key in other and value == other[key] for key, value in fields.items()))
 
 
 @dataclass
 class Report:
-    """What a check found; prints itself as lines with ok or NOT YET."""
+    """What a check found: `lines` of (right or not, text). Prints itself as lines with ok or NOT YET."""
 
     lesson: str
     lines: list[tuple[bool, str]] = field(default_factory=list)
@@ -18,33 +51,21 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether everything was as expected; False where nothing could be checked."""
-        return bool(self.lines) and all(fine for fine, _ in self.lines)
+        return bool(self.lines) and all(right for right, _ in self.lines)
 
-    def expect(self, what: str, wanted: Any, came: Any, hint: str) -> bool:
-        """Note one comparison; `hint` is shown where `came` differs from `wanted`."""
-        fine = wanted == came
-        detail = (
-            "" if fine else f"\n           expected: {wanted}\n           came:     {came}\n           hint:     {hint}"
-        )
-        self.lines.append((fine, what + detail))
-        return fine
+    def expect(self, what: str, expected: Any, actual: Any, hint: str) -> bool:
+        """Note one comparison; `hint` is shown where `actual` differs from `expected`. Whether they are equal."""
+        right = bool(expected == actual)
+        parts = [] if right else [f"expected: {expected}", f"actual:   {actual}", f"hint:     {hint}"]
+        self.lines.append((right, "\n           ".join([what, *parts])))
+        return right
+
+    def require(self, what: str, expected: Any, actual: Any, hint: str) -> None:
+        """As `expect`, for what the rest of the exercise builds on. Raises Stop where it is not as expected."""
+        if not self.expect(what, expected, actual, hint):
+            raise Stop
 
     def __str__(self) -> str:
-        lines = [f"{'ok     ' if fine else 'NOT YET'}  {text}" for fine, text in self.lines]
-        right = sum(fine for fine, _ in self.lines)
-        return "\n".join([*lines, f"{right} of {len(lines)} right" + (": well done!" if self.ok else "")])
-
-
-@contextmanager
-def served(target: Any) -> Iterator[str]:
-    """The URL of a target: itself, or that of an ASGI app served on a free port while the block lasts."""
-    if isinstance(target, str):
-        yield target.rstrip("/")
-        return
-    from yololab.serving.kernel import serve
-
-    server = serve(target, port=0)
-    try:
-        yield server.url
-    finally:
-        server.stop()
+        lines = [f"{'ok     ' if right else 'NOT YET'}  {text}" for right, text in self.lines]
+        count = sum(right for right, _ in self.lines)
+        return "\n".join([*lines, f"{count} of {len(lines)} right" + (": well done!" if self.ok else "")])

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from fastapi import FastAPI, HTTPException
 
-from classroom.checks import check, lesson_05
+from classroom.checks import check, held, lesson_05
 
 
 def slow_app(route):
@@ -48,11 +48,11 @@ def with_executor(slow):
 
 
 @pytest.mark.parametrize("make", [with_def, with_to_thread, with_executor])
-def test_mend_solutions_pass(make):
+def test_fix_solutions_pass(make):
     assert check("05.1", make).ok
 
 
-def test_mend_skeleton_blocks_the_loop(capsys):
+def test_fix_skeleton_blocks_the_loop(capsys):
     def make(slow):
         async def route(number: int):
             return {"result": slow(number)}
@@ -63,8 +63,8 @@ def test_mend_skeleton_blocks_the_loop(capsys):
     assert "a plain def, or await asyncio.to_thread" in capsys.readouterr().out
 
 
-def test_mend_with_a_thread_that_the_loop_waits_for(capsys, monkeypatch):
-    monkeypatch.setattr(lesson_05, "LIMIT", 2)
+def test_fix_with_a_thread_that_the_loop_waits_for(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 2)
 
     def make(slow):
         async def route(number: int):
@@ -78,8 +78,8 @@ def test_mend_with_a_thread_that_the_loop_waits_for(capsys, monkeypatch):
     assert "no answer" in out and "nothing that blocks belongs on the loop" in out
 
 
-def test_mend_with_a_lock_around_the_slow_part(capsys, monkeypatch):
-    monkeypatch.setattr(lesson_05, "LIMIT", 2)
+def test_fix_with_a_lock_around_the_slow_part(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 2)
 
     def make(slow):
         lock = threading.Lock()
@@ -94,7 +94,7 @@ def test_mend_with_a_lock_around_the_slow_part(capsys, monkeypatch):
     assert "is there a lock" in capsys.readouterr().out
 
 
-def test_mend_that_does_not_wait_for_the_result(capsys):
+def test_fix_that_does_not_wait_for_the_result(capsys):
     def make(slow):
         async def route(number: int):
             threading.Thread(target=slow, args=(number,)).start()
@@ -106,8 +106,8 @@ def test_mend_that_does_not_wait_for_the_result(capsys):
     assert "is an await missing?" in capsys.readouterr().out
 
 
-def test_mend_that_forgets_the_await(capsys, monkeypatch):
-    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+def test_fix_that_forgets_the_await(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 0.5)
 
     def make(slow):
         async def route(number: int):
@@ -120,8 +120,8 @@ def test_mend_that_forgets_the_await(capsys, monkeypatch):
     assert "calls nothing without an await" in capsys.readouterr().out
 
 
-def test_mend_that_never_calls_slow(capsys, monkeypatch):
-    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+def test_fix_that_never_calls_slow(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 0.5)
     assert not check("05.1", lambda slow: FastAPI()).ok
     assert "call slow(number) in the route" in capsys.readouterr().out
 
@@ -289,13 +289,13 @@ def test_bounded_skeleton_lets_everybody_in(capsys):
 
 
 def test_bounded_that_lets_them_wait(capsys, monkeypatch):
-    monkeypatch.setattr(lesson_05, "LIMIT", 2)
+    monkeypatch.setattr(held, "LIMIT", 2)
     assert not check("05.3", partial(bounded_app, blocking=True)).ok
     assert "rather than wait for one" in capsys.readouterr().out
 
 
 def test_bounded_with_one_place_only(capsys, monkeypatch):
-    monkeypatch.setattr(lesson_05, "LIMIT", 0.5)
+    monkeypatch.setattr(held, "LIMIT", 0.5)
     assert not check("05.3", lambda places, work: bounded_app(1, work)).ok
     assert "call work(number) in a thread" in capsys.readouterr().out
 

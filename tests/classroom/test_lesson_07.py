@@ -101,7 +101,7 @@ def test_keyed_mistakes_get_a_hint(make, hint, capsys):
 def test_keyed_that_breaks_on_an_umlaut(capsys):
     keys = keyed(lambda given, hashes: compare_digest(given, "key") or right_key(given, hashes))
     assert not check("07.1", keys).ok
-    assert "a key with an umlaut is refused with 401\n           expected: 401\n           came:     500" in (
+    assert "a key with an umlaut is refused with 401\n           expected: 401\n           actual:   500" in (
         capsys.readouterr().out
     )
 

@@ -1,0 +1,83 @@
+"""A student's app, watched: what it raises is kept for the report, and not printed above it."""
+
+import sys
+import sysconfig
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+from classroom import ROOT
+
+CRASHED = "x-check-crashed"  # the header by which a 500 tells the check what was raised
+NOT_THE_STUDENTS = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    *(str(ROOT / name) for name in ("yololab", "classroom")),
+    str(Path(sys.base_prefix, "lib")),
+    "<frozen",
+)
+
+
+def crash(error: BaseException) -> str:
+    """Type and text of an exception, and the student's own line that it went through last."""
+    said = f"{type(error).__name__}: {error}"[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(NOT_THE_STUDENTS)]
+    return f"{said} (your line {own[-1].lineno}: {own[-1].line})" if own else said
+
+
+def twice(app: Any) -> list[str]:
+    """The routes, as "POST /count", that an app has more than one function for."""
+    pairs = Counter(
+        (method, route.path)
+        for route in getattr(app, "routes", ())
+        if hasattr(route, "path")
+        for method in getattr(route, "methods", None) or ()
+    )
+    return [f"{method} {path}" for (method, path), count in pairs.items() if count > 1]
+
+
+class Watched:
+    """An ASGI app around the student's: a crash becomes a 500 whose header says what was raised, and where."""
+
+    def __init__(self, app: Callable):
+        self.app, self.not_started = app, ""
+        self.state = getattr(app, "state", SimpleNamespace())  # `serve` waits for the model in it
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] != "http":
+            return await self._other(scope, receive, send)
+        held: list[dict] = []  # a 500 waits until the app has ended, and perhaps raised
+        begun = False
+
+        async def watched(message: dict) -> None:
+            nonlocal begun
+            if held or message.get("status") == 500:
+                held.append(message)
+            else:
+                begun = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            if not held and not begun:
+                held = [{"type": "http.response.start", "status": 500}, {"type": "http.response.body"}]
+            if held:
+                told = (CRASHED.encode(), quote(crash(error)).encode())
+                held[0]["headers"] = [*held[0].get("headers", ()), told]
+        for message in held:
+            await send(message)
+
+    async def _other(self, scope: dict, receive: Callable, send: Callable) -> None:
+        async def watched(message: dict) -> None:
+            await send({"type": message["type"]} if message["type"] == "lifespan.startup.failed" else message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            self.not_started = crash(error)
+            raise
