@@ -17,7 +17,7 @@ from yololab.vision.machine import cores
 
 def picture(detector: Detector, photo: bytes) -> bytes:
     """The annotated picture, as the API makes it."""
-    small, (width, height) = decode_small(photo, detector.size)
+    small, (width, height) = decode_small(photo, max(detector.size))
     canvas = small if small.shape[:2] == (height, width) else decode_again(photo, (width, height))
     return encode(annotate(canvas, detector(small, CONFIDENCE, original=(width, height))))
 

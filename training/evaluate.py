@@ -98,7 +98,7 @@ def _detect(detector: Detector, truth: COCO, folder: Path, small: bool) -> list[
     found = []
     for photo in tqdm(truth.loadImgs(truth.getImgIds()), desc=detector.model.name, unit=" photos", leave=False):
         data = (folder / photo["file_name"]).read_bytes()
-        picture, size = decode_small(data, detector.size) if small else (decode(data), None)
+        picture, size = decode_small(data, max(detector.size)) if small else (decode(data), None)
         for detection in detector(picture, confidence=LEAST, original=size):
             x1, y1, x2, y2 = detection.box
             found.append({

@@ -82,7 +82,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
     import numpy as np
 
     from .vision.detector import Detector
-    from .vision.models import find, installed, unusable
+    from .vision.models import find, installed
+    from .vision.unusable import unusable
 
     for folder in settings.listed_folders:
         if not folder.is_dir():
@@ -90,8 +91,12 @@ def _models(settings: Settings) -> Iterator[Finding]:
     models = installed(settings.model_folders)
     for name, model in models.items():
         try:
-            Detector(model, settings.engine)(np.zeros((64, 64, 3), np.uint8))
-            yield True, f"model {name}: {model.bytes / 1e6:.1f} MB in {model.cfg.parent}"
+            detector = Detector(model, settings.engine)
+            detector(np.zeros((64, 64, 3), np.uint8))
+            width, height = detector.size
+            engine = f"{width} x {height}, engine {detector.engine.name}"
+            note = f"; {model.note}" if model.note else ""
+            yield True, f"model {name}: {model.bytes / 1e6:.1f} MB in {model.path.parent}, {engine}{note}"
         except (LabError, ValueError) as error:
             yield False, f"model {name}: {error}"
     yield from ((False, sentence) for sentence in unusable(settings.model_folders))

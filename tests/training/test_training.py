@@ -14,7 +14,7 @@ from training.design import STAGES, starter
 from yololab.vision.darknet import sections
 from yololab.vision.detector import Detector
 from yololab.vision.engines import OpenCVEngine
-from yololab.vision.models import find, from_cfg
+from yololab.vision.models import find, from_path
 
 MODELS = ROOT / "models"
 
@@ -55,7 +55,7 @@ def test_each_stage_ends_as_the_teachers_does(torch, weights):
 def test_the_network_answers_as_opencv_does(torch, fruit):
     from training.network import Network
 
-    model = from_cfg(MODELS / "starter.cfg")
+    model = from_path(MODELS / "starter.cfg")
     network = Network(model.cfg.read_text()).load(model.weights).eval()
     picture = cv2.resize(fruit, (416, 416))
     batch = torch.from_numpy(picture[None, :, :, ::-1].copy()).permute(0, 3, 1, 2).float() / 255

@@ -11,7 +11,7 @@ from yololab.errors import BrokenModel
 from yololab.vision.darknet import sections, to_onnx
 from yololab.vision.detector import Detector
 from yololab.vision.engines.opencv import OpenCVEngine
-from yololab.vision.models import from_cfg
+from yololab.vision.models import from_path
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n"
 CONV = "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=1\npad=1\nactivation=leaky\n"
@@ -81,7 +81,7 @@ def random_model(folder, body: str, version=(0, 2, 0)):
             channels.append(channels[-1])
     header = np.array(version, "<i4").tobytes() + bytes(8 if version[1] >= 2 else 4)
     (folder / "net.weights").write_bytes(header + np.concatenate(numbers).astype("<f4").tobytes())
-    return from_cfg(folder / "net.cfg")
+    return from_path(folder / "net.cfg")
 
 
 def run(model: onnx.ModelProto, pictures: list[np.ndarray]) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_real_models_agree_with_opencv(weights, fruit, name):
 
 
 def check(cfg, picture, size):
-    model = from_cfg(cfg)
+    model = from_path(cfg)
     picture = cv2.resize(picture, (size, size))
     (expected,) = OpenCVEngine(model, (size, size))([picture])
     (got,) = run(to_onnx(model.cfg.read_text(), model.weights.read_bytes(), (size, size)), [picture])
@@ -130,12 +130,12 @@ def test_old_weights_have_a_shorter_header(tmp_path):
     ("body", "says"),
     [
         (CONV + "[lstm]\noutput=3\n", r"\[lstm\]"),
-        (CONV.replace("leaky", "elu"), "'elu'"),
-        (CONV.replace("pad=1", "pad=1\ndilation=2"), "dilation=2"),
+        (CONV.replace("leaky", "plse"), "'plse'"),
+        (CONV.replace("pad=1", "pad=1\nxnor=1"), "xnor=1"),
         (CONV + HALF + "[shortcut]\nfrom=-2\nactivation=linear\n", "shapes"),
         (CONV.replace("filters=8", "filters=many"), "many"),
         (CONV.replace("filters=8\n", ""), "filters"),
-        (CONV + "[route]\nlayers=7\n", "index"),
+        (CONV + "[route]\nlayers=7\n", "layers=7; those are no layers before it"),
         ("rubbish\n", "rubbish"),
     ],
 )

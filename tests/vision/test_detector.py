@@ -135,7 +135,7 @@ def test_agrees_with_cvlib(weights, coco_sample):
     name = str(weights / "mobilenetv2-yolov3-nano")
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = YOLO(f"{name}.weights", f"{name}.cfg", str(weights / "coco.names"))
-    ours = Detector(f"{name}.cfg", engine="opencv", class_agnostic=True)
+    ours = Detector(f"{name}.cfg", engine="opencv", class_agnostic=True, size=416)
     seen = 0
     for path in sorted((coco_sample / "images").iterdir()):
         picture = cv2.imread(str(path))

@@ -17,7 +17,7 @@ import pytest
 from yololab.errors import DownloadFailed
 from yololab.vision import download
 from yololab.vision.download import PIECE, fetch_entry
-from yololab.vision.models import Entry, RemoteFile
+from yololab.vision.registry import Entry, RemoteFile
 
 DATA = random.Random(1).randbytes(8 * PIECE + 123)
 SIZE = len(DATA)
@@ -149,7 +149,7 @@ def child(entry, folder):
 import json, sys
 from pathlib import Path
 from yololab.vision.download import fetch_entry
-from yololab.vision.models import Entry, RemoteFile
+from yololab.vision.registry import Entry, RemoteFile
 entry = json.loads(sys.argv[1])
 entry["files"] = tuple(RemoteFile(**file) for file in entry["files"])
 fetch_entry(Entry(**entry), Path(sys.argv[2]))

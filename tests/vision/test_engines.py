@@ -19,15 +19,18 @@ from yololab.vision.engines import make_engine
 from yololab.vision.engines.fast import FastEngine
 from yololab.vision.engines.opencv import OpenCVEngine
 from yololab.vision.images import decode
-from yololab.vision.models import from_cfg
+from yololab.vision.models import from_path
+from yololab.vision.network import Reading
+from yololab.vision.preparation import Preparation
 
 FAST = ["onnxruntime", "openvino"]
 SIZE = (416, 416)
+READING = Reading(Preparation((32, 32)), classes=1)
 
 
 @pytest.fixture
 def model():
-    return from_cfg(PACKAGE / "starter.cfg")
+    return from_path(PACKAGE / "starter.cfg")
 
 
 def need(package: str):
@@ -72,7 +75,7 @@ def test_32_threads_get_byte_for_byte_what_one_gets(model, name):
 def test_fast_engines_agree_on_the_coco_photos(weights, coco_sample, name):
     need(name)
     for cfg in ("mobilenetv2-yolov3-nano.cfg", "yolo-fastest-1.1-xl.cfg"):
-        model = from_cfg(weights / cfg)
+        model = from_path(weights / cfg)
         reference, engine = OpenCVEngine(model, SIZE), make_engine(name, model, SIZE)
         for path in sorted((coco_sample / "images").iterdir())[:16]:
             picture = decode(path.read_bytes())
@@ -94,12 +97,12 @@ def test_alone_all_threads_together_one_each():
         def run(small):
             taken.append(name)
             go.acquire()
-            return np.zeros((1, 6), np.float32)
+            return [np.zeros((1, 1, 6), np.float32)]
 
         return run
 
     go.release(2)
-    engine = FastEngine((32, 32), way("all"), way("one"))
+    engine = FastEngine("onnxruntime", READING, way("all"), way("one"))
     taken.clear()
     picture = np.zeros((4, 4, 3), np.uint8)
     go.release(3)
@@ -119,7 +122,7 @@ def test_alone_all_threads_together_one_each():
 
 
 def test_where_the_two_ways_differ_one_thread_is_taken_always():
-    engine = FastEngine((32, 32), lambda small: np.ones(1), lambda small: np.zeros(1))
+    engine = FastEngine("openvino", READING, lambda small: [np.ones((1, 1))], lambda small: [np.zeros((1, 1))])
     assert engine([np.zeros((4, 4, 3), np.uint8)])[0] == 0
 
 
@@ -176,7 +179,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(model, tmp_path):
     broken.write_text("[net]\nchannels=3\n[lstm]\n")
     (tmp_path / "mine.weights").write_bytes(model.weights.read_bytes())
     with pytest.raises(BrokenModel, match="lstm"):
-        converted(from_cfg(broken), SIZE, tmp_path / "onnx")
+        converted(from_path(broken), SIZE, tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
 
 

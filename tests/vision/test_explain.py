@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import IMAGES, PACKAGE
+from helpers import IMAGES
 
 from yololab import Detector, decode
-from yololab.vision.explain import MAX_EXPLAINED, explain, heads
+from yololab.vision.explain import MAX_EXPLAINED, explain
 from yololab.vision.suppression import iou
 
 
@@ -55,18 +55,22 @@ def test_the_best_objectness_lies_where_the_best_box_is(detector):
     assert abs(row / len(grid) - y) < 0.15 and abs(column / len(grid) - x) < 0.15
 
 
-def test_heads_of_the_starter():
-    assert list(heads(PACKAGE / "starter.cfg", 416)) == [(13, 3), (26, 3)]
-    assert list(heads(PACKAGE / "starter.cfg", 320)) == [(10, 3), (20, 3)]
+@pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
+def test_grids_of_the_starter(engine):
+    """Both heads have cells of 32 and 16 pixels, also where the picture is no square."""
+    for size, shapes in (((416, 416), [(13, 13), (26, 26)]), ((320, 192), [(6, 10), (12, 20)])):
+        detector = Detector("starter", engine, size=size)
+        explained = explain(detector, np.zeros((50, 60, 3), np.uint8))
+        assert [each.shape for each in explained.objectness] == shapes
 
 
-def test_heads_of_the_real_models(weights):
+def test_the_grids_have_all_rows_of_the_real_models(weights):
     there = [cfg for cfg in weights.glob("*.cfg") if cfg.with_suffix(".weights").exists()]
     assert there
     for cfg in there:
         detector = Detector(cfg)
         (rows,) = detector.engine([np.zeros((416, 416, 3), np.uint8)])
-        assert sum(side * side * anchors for side, anchors in heads(cfg, 416)) == len(rows)
+        assert sum(grid.rows for grid in detector.engine.grids(len(rows))) == len(rows)
 
 
 def test_no_more_than_the_best_and_nothing_under_the_floor(detector, fruit):

@@ -1,14 +1,17 @@
 """Which models there are: the registry, the folders, names from strangers."""
 
 import shutil
+import tomllib
 
 import pytest
 from helpers import PACKAGE
 
 from yololab.errors import BrokenModel, DownloadFailed, NotInstalled, UnknownModel
 from yololab.vision import models
+from yololab.vision import registry as registry_module
 from yololab.vision.download import fetch
-from yololab.vision.models import Entry, RemoteFile, find, from_cfg, installed, registry
+from yololab.vision.models import find, from_path, installed
+from yololab.vision.registry import Entry, RemoteFile, registry
 
 STARTER = PACKAGE
 CFG = "[net]\nwidth = 320\nheight=192\n[yolo]\nclasses=2\n"
@@ -27,7 +30,7 @@ def put(folder, name="mine", cfg=CFG, weights=b"weights", **others):
 def starter_in(folder):
     for suffix in ("cfg", "weights", "names"):
         shutil.copy(STARTER / f"starter.{suffix}", folder)
-    return from_cfg(folder / "starter.cfg")
+    return from_path(folder / "starter.cfg")
 
 
 # the registry
@@ -38,8 +41,9 @@ def test_every_entry_is_sane():
     for name, entry in registry().items():
         assert isinstance(entry, Entry) and entry.name == name and 0 < entry.confidence < 1
         assert entry.about.endswith(".") and entry.licence
-        labels, cfg, weights = (file.name for file in entry.files)  # in this order: weights complete a model
-        assert (cfg, weights) == (f"{name}.cfg", f"{name}.weights") and labels.endswith(".names")
+        labels, *network = (file.name for file in entry.files)  # in this order: the last one completes a model
+        assert network in ([f"{name}.cfg", f"{name}.weights"], [f"{name}.onnx"]) and labels.endswith(".names")
+        assert entry.weights.name == network[-1]
         for file in entry.files:
             assert isinstance(file, RemoteFile) and "/" not in file.name
             assert len(file.sha256) == 64 and set(file.sha256) <= set("0123456789abcdef")
@@ -49,7 +53,7 @@ def test_every_entry_is_sane():
 
 
 def test_the_registry_lists_no_file_that_no_model_uses():
-    table = models.tomllib.loads(models.REGISTRY.read_text(encoding="utf-8"))
+    table = tomllib.loads(registry_module.REGISTRY.read_text(encoding="utf-8"))
     assert set(table["files"]) == {file.name for entry in registry().values() for file in entry.files}
 
 
@@ -90,13 +94,13 @@ def test_names_that_are_known_unknown_or_hostile(tmp_path):
 
 
 def test_a_path_to_a_cfg(tmp_path):
-    assert from_cfg(put(tmp_path / "here") / "mine.cfg").name == "mine"
+    assert from_path(put(tmp_path / "here") / "mine.cfg").name == "mine"
     (tmp_path / "lonely.cfg").write_text(CFG)
     with pytest.raises(BrokenModel, match=r"lonely\.weights"):
-        from_cfg(tmp_path / "lonely.cfg")
+        from_path(tmp_path / "lonely.cfg")
     for name in ("nothing.cfg", "here/mine.weights", "here"):
-        with pytest.raises(UnknownModel, match="no Darknet cfg"):
-            from_cfg(tmp_path / name)
+        with pytest.raises(UnknownModel, match="no Darknet cfg and no ONNX"):
+            from_path(tmp_path / name)
 
 
 # one model
@@ -104,29 +108,29 @@ def test_a_path_to_a_cfg(tmp_path):
 
 def test_own_labels_come_before_those_of_coco(tmp_path):
     put(tmp_path, "coco", names="person\nbicycle\n")
-    assert from_cfg(put(tmp_path) / "mine.cfg").labels() == ["person", "bicycle"]
-    own = from_cfg(put(tmp_path, names="\ufeffapple\r\n pear \n\n") / "mine.cfg")
+    assert from_path(put(tmp_path) / "mine.cfg").labels() == ["person", "bicycle"]
+    own = from_path(put(tmp_path, names="\ufeffapple\r\n pear \n\n") / "mine.cfg")
     assert own.labels() == ["apple", "pear"] and own.classes == 2
 
 
 def test_labels_that_are_missing_or_do_not_fit_say_what_to_do(tmp_path):
     with pytest.raises(BrokenModel, match=r"put mine\.names or coco\.names"):
-        from_cfg(put(tmp_path) / "mine.cfg").labels()
+        from_path(put(tmp_path) / "mine.cfg").labels()
     with pytest.raises(BrokenModel, match=r"1 labels, and mine\.cfg has 2 classes"):
-        from_cfg(put(tmp_path, names="apple\n") / "mine.cfg").labels()
-    broken = from_cfg(put(tmp_path, cfg="no cfg", names="apple\n") / "mine.cfg")
+        from_path(put(tmp_path, names="apple\n") / "mine.cfg").labels()
+    broken = from_path(put(tmp_path, cfg="no cfg", names="apple\n") / "mine.cfg")
     for look in (broken.labels, lambda: broken.input_size, lambda: broken.classes):
-        with pytest.raises(BrokenModel, match=r"mine\.cfg says no"):
+        with pytest.raises(BrokenModel, match=r"mine\.cfg.* no "):
             look()
 
 
 def test_size_digest_and_confidence(tmp_path, monkeypatch):
-    model = from_cfg(put(tmp_path, weights=b"abc") / "mine.cfg")
+    model = from_path(put(tmp_path, weights=b"abc") / "mine.cfg")
     assert model.input_size == (320, 192) and model.bytes == 3 and model.confidence == 0.5
     assert model.sha256() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     model.verify()  # nobody knows what it should be
     with monkeypatch.context() as patch:
-        patch.setattr(models, "_sha256", None)  # the file is not read a second time
+        patch.setattr(models, "sha256", None)  # the file is not read a second time
         assert model.sha256().startswith("ba7816bf")
     model.weights.write_bytes(b"abcd")
     assert model.sha256().startswith("88d4266f")
@@ -141,8 +145,9 @@ def test_verify_finds_a_flipped_bit(tmp_path, suffix):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BrokenModel, match=rf"starter\.{suffix} .*Delete it, then run: git checkout -- yololab/vision"):
+    with pytest.raises(BrokenModel, match=rf"starter\.{suffix} .*then run: git checkout -- yololab/vision"):
         model.verify()
+    assert model.note.startswith(f"starter.{suffix} is another file of this name than the registry's; it is served")
 
 
 # fetching by name; test_download.py has the rest

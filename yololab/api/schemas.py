@@ -36,7 +36,8 @@ class KnownModel(BaseModel):
     name: str
     installed: bool
     classes: int | None = Field(description="number of classes; null where it is not installed, or broken")
-    input_size: InputSize | None = Field(description="pixels, by its cfg; pictures are fed at 416x416 all the same")
+    input_size: InputSize | None = Field(description="of what the network is fed, pixels; null as `classes`")
+    engine: str | None = Field(description="what runs it; null until its first use")
     bytes: int | None = Field(description="size of the weights")
     sha256: str | None = Field(description="of the weights")
     default_confidence: float

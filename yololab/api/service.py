@@ -126,7 +126,7 @@ class DetectionService:
             detector = self.detectors[options.model]
         with timed(seconds, "decode"):
             limit = self.settings.max_pixels
-            picture, (width, height) = decode_small(data, detector.size, limit)
+            picture, (width, height) = decode_small(data, max(detector.size), limit)
             reduced = picture.shape[:2] != (height, width)
             whole = decode_again(data, (width, height), limit) if options.draw and reduced else picture
         with timed(seconds, "detect"):

@@ -8,9 +8,10 @@ from tempfile import NamedTemporaryFile
 
 from ..errors import BrokenModel
 from ..paths import user_cache
-from . import darknet
+from . import darknet, darknet_cfg, darknet_heads, darknet_layers, darknet_plan
 from .models import Model
 
+CONVERTER = (darknet, darknet_cfg, darknet_heads, darknet_layers, darknet_plan)
 logger = logging.getLogger(__name__)
 
 
@@ -20,8 +21,11 @@ def converted(model: Model, size: tuple[int, int], folder: Path | None = None) -
     The same bytes of cfg and weights, size and converter give the same file, whoever asks first. Where `folder` (by
     default in the user's cache) cannot be written, the content itself. Raises BrokenModel.
     """
+    darknet_plan.checked(model.cfg, model.weights, size)
     cfg = model.cfg.read_bytes()
-    digest = hashlib.sha256(Path(darknet.__file__).read_bytes())
+    digest = hashlib.sha256()
+    for module in CONVERTER:
+        digest.update(Path(str(module.__file__)).read_bytes())
     for part in (repr(size).encode(), bytes.fromhex(model.sha256()), cfg):
         digest.update(part)
     folder = folder or user_cache("onnx")
@@ -30,7 +34,7 @@ def converted(model: Model, size: tuple[int, int], folder: Path | None = None) -
         return path
     try:
         content: bytes = darknet.to_onnx(
-            cfg.decode(errors="replace"), model.weights.read_bytes(), size
+            darknet_cfg.read(model.cfg), model.weights.read_bytes(), size
         ).SerializeToString()
     except BrokenModel as error:
         raise BrokenModel(f"{model.cfg} with {model.weights.name}: {error}") from error

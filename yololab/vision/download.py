@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import DownloadFailed
-from .models import Entry, Model, RemoteFile, from_cfg, registry, unknown
+from .models import Model, from_path
+from .registry import Entry, RemoteFile, registry, unknown
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two pieces of an answer
 MAX_BYTES = 512 * 2**20  # of a file whose size the registry does not know
@@ -33,7 +34,8 @@ def fetch(name: str, folder: Path, progress: bool = True) -> Model:
     if name not in registry():
         raise unknown(name)
     fetch_entry(registry()[name], Path(folder), progress)
-    return from_cfg(Path(folder) / f"{name}.cfg")
+    suffix = ".onnx" if registry()[name].weights.name.endswith(".onnx") else ".cfg"
+    return from_path(Path(folder) / f"{name}{suffix}")
 
 
 def fetch_entry(entry: Entry, folder: Path, progress: bool = True, timeout: tuple[float, float] = TIMEOUT) -> None:

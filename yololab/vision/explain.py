@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ..detections import Box, Detection
 from .candidates import every_class
-from .darknet import absolute, sections
 from .detector import NMS_THRESHOLD, Detector, validate
 from .drawing import color_of
 from .suppression import suppress
@@ -44,9 +42,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Candidates, highest confidence first, and for each YOLO head the best objectness of each cell.
+    """Candidates, highest confidence first, and for each grid of the network the best objectness of each cell.
 
-    objectness: one float32 array (rows, columns) for each head, in the network's order.
+    objectness: one float32 array (lines, columns) for each grid, in the network's order; none where the network has no
+        grid, or no objectness.
     """
 
     confidence: float
@@ -87,7 +86,8 @@ def explain(
     size = original or (picture.shape[1], picture.shape[0])
     found = every_class(rows, min(floor, confidence), size).first(MAX_EXPLAINED)
     counted = int((found.scores >= confidence).sum())  # they come first
-    lost = suppress(found.boxes[:counted], found.scores[:counted], found.classes[:counted], nms_threshold)
+    lost = suppress(found.boxes[:counted], found.scores[:counted], found.classes[:counted],
+                    detector.effective(nms_threshold))  # fmt: skip
     clipped = found.boxes.clip(0, (*size, *size))
     candidates = []
     for number, (row, best) in enumerate(zip(rows[found.rows], found.classes.tolist(), strict=True)):
@@ -110,26 +110,8 @@ def explain(
 
 
 def _maps(detector: Detector, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The best objectness of each cell, float32 (S, S) for each head; the rows come cell by cell, anchors innermost."""
+    """The best objectness of each cell, float32 (lines, columns) for each grid; none in families without objectness."""
     first = 0
-    for side, anchors in heads(detector.model.cfg, detector.size):
-        last = first + side * side * anchors
-        yield rows[first:last, 4].reshape(side, side, anchors).max(-1)
-        first = last
-
-
-def heads(cfg: Path, size: int) -> Iterator[tuple[int, int]]:
-    """Cells a side and anchors a cell of each [yolo] section, for a network fed `size` x `size` pixels."""
-    strides: list[float] = []
-    for index, options in enumerate(sections(cfg.read_text(errors="replace"))[1:]):
-        kind = options["type"]
-        stride = strides[-1] if strides else 1.0
-        if kind in ("convolutional", "maxpool"):
-            stride *= int(options.get("stride", 1))
-        elif kind == "upsample":
-            stride /= int(options.get("stride", 2))
-        elif kind == "route":
-            stride = strides[next(absolute(options["layers"], index))]
-        elif kind == "yolo":
-            yield int(size // stride), len(options["mask"].split(","))
-        strides.append(stride)
+    for grid in detector.engine.grids(len(rows)):
+        yield grid.best(rows[first : first + grid.rows, 4])
+        first += grid.rows

@@ -1,88 +1,89 @@
-"""Models: which ones the registry knows, which ones are installed, and where their files lie."""
+"""Models: which ones are installed, where their files lie, and what the files say about them."""
 
-import hashlib
-import re
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ..errors import BrokenModel, NotInstalled, UnknownModel
 from ..paths import repository, user_cache
+from .darknet_cfg import read, sections
+from .darknet_plan import own_size
+from .hints import Hints, read_hints
+from .registry import PACKAGE, Entry, registry, sha256, unknown
 
-PACKAGE = Path(__file__).parent  # the registry and the starter are package data
-REGISTRY = PACKAGE / "registry.toml"
-CONFIDENCE = 0.5  # of models that the registry does not know
+__all__ = ["PACKAGE", "Entry", "Model", "default_folders", "find", "from_path", "installed", "registry"]
 
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file as the registry describes it.
-
-    bytes: its size, None where nobody has noted it. mirrors: where it can be downloaded, the best one first;
-        none for a file that comes with the repository.
-    """
-
-    name: str
-    bytes: int | None
-    sha256: str
-    mirrors: tuple[str, ...] = ()
-
-    def matches(self, path: Path) -> bool:
-        """Whether this very file lies at `path`."""
-        if not path.is_file() or self.bytes not in (None, path.stat().st_size):
-            return False
-        return _sha256(path) == self.sha256
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model as the registry describes it; `confidence` is the lowest that counts, in [0, 1]."""
-
-    name: str
-    confidence: float
-    about: str
-    licence: str
-    files: tuple[RemoteFile, ...]
-
-    @property
-    def command(self) -> str:
-        """What to type into a terminal to install it."""
-        fetched = any(file.mirrors for file in self.files)
-        if fetched:
-            return f"python -m yololab fetch {self.name}"
-        return "git checkout -- yololab/vision" if repository() else "pip install --force-reinstall yololab"
+CONFIDENCE = 0.5  # of models that say nothing else
+SIZE = (416, 416)  # of networks that say nothing else
 
 
 @dataclass(frozen=True)
 class Model:
-    """One installed model: `name`.cfg and `name`.weights in one folder, and the file with its labels."""
+    """One installed model: NAME.onnx, or NAME.cfg and NAME.weights in one folder, and the file with its labels.
+
+    path: the .onnx or the .cfg. weights: the .weights, or the .onnx again. names: NAME.names, else coco.names there.
+    """
 
     name: str
-    cfg: Path
+    path: Path
     weights: Path
     names: Path
 
+    @property
+    def cfg(self) -> Path:
+        """The .cfg of a Darknet model."""
+        return self.path
+
+    @property
+    def is_onnx(self) -> bool:
+        return self.path.suffix == ".onnx"
+
+    @property
+    def hints(self) -> Hints:
+        """What NAME.toml beside it says. Raises BrokenModel."""
+        return read_hints(self.path.with_suffix(".toml"))
+
     def labels(self) -> list[str]:
-        """The class names, in the network's order. Raises BrokenModel where they are missing or do not fit."""
+        """The class names, in the network's order. Raises BrokenModel where they are missing or do not fit.
+
+        From NAME.names, else from the ONNX file's metadata, else from coco.names in its folder.
+        """
+        if self.is_onnx and self.names.stem != self.name:
+            from .onnx_file import facts
+
+            if inside := facts(self.path).labels:
+                return list(inside)
         if not self.names.is_file():
             raise BrokenModel(
                 f"The model {self.name!r} has no labels: put {self.name}.names or coco.names, "
-                f"one class name a line, into {self.cfg.parent}."
+                f"one class name a line, into {self.path.parent}."
             )
         labels = [line.strip() for line in _text(self.names).splitlines() if line.strip()]
-        if len(labels) != (classes := self._number("classes")):
+        if not self.is_onnx and len(labels) != (classes := self._classes()):
             raise BrokenModel(
-                f"{self.names} has {len(labels)} labels, and {self.cfg.name} has {classes} classes. "
-                f"Put the right labels, one class name a line, into {self.cfg.with_suffix('.names')}."
+                f"{self.names} has {len(labels)} labels, and {self.path.name} has {classes} classes. "
+                f"Put the right labels, one class name a line, into {self.path.with_suffix('.names')}."
             )
         return labels
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Width and height that the cfg asks for, pixels. Raises BrokenModel."""
-        return self._number("width"), self._number("height")
+        """Width and height of the pictures that the network is fed, pixels. Raises BrokenModel.
+
+        What NAME.toml says, else the network's own: width and height of the cfg, the input shape of the ONNX file.
+        """
+        if self.hints.size:
+            return self.hints.size
+        if self.is_onnx:
+            from .onnx_file import facts
+
+            return facts(self.path).size or SIZE
+        with self._named():
+            if found := sections(read(self.path)):
+                return own_size(found[0])
+        raise self._no_cfg("width")
 
     @property
     def classes(self) -> int:
@@ -101,43 +102,52 @@ class Model:
 
     @property
     def confidence(self) -> float:
-        """The lowest confidence that counts unless a caller says otherwise: the registry's, else 0.5."""
+        """The lowest confidence that counts unless a caller says otherwise: NAME.toml's, the registry's, else 0.5."""
+        if self.hints.confidence is not None:
+            return self.hints.confidence
         entry = registry().get(self.name)
         return entry.confidence if entry else CONFIDENCE
 
+    @property
+    def note(self) -> str:
+        """What to know about a file that has a name of the registry and is another; empty where all is right."""
+        if (path := self._other_file()) is None:
+            return ""
+        return f"{path.name} is another file of this name than the registry's; it is served as your own"
+
     def verify(self) -> None:
-        """Compare the files with the registry, where it knows the name. Raises BrokenModel."""
+        """Compare the files with the registry, where it knows the name. Raises BrokenModel for another file."""
+        if path := self._other_file():
+            raise BrokenModel(
+                f"{path} is not the file that the registry describes: a file of your own, or a damaged one. "
+                f"To get the registry's, move yours to another folder, then run: {registry()[self.name].command}"
+            )
+
+    def _other_file(self) -> Path | None:
         entry = registry().get(self.name)
-        if entry is None:
-            return
-        known = {file.name: file for file in entry.files}
-        for path in (self.cfg, self.weights, self.names):
+        known = {file.name: file for file in entry.files} if entry else {}
+        for path in (self.path, self.weights, self.names):
             if path.name in known and not known[path.name].matches(path):
-                raise BrokenModel(
-                    f"{path} is missing, or not the file that the registry describes. Delete it, then run: "
-                    f"{entry.command} (a network of your own needs another name than {self.name!r})."
-                )
+                return path
+        return None
 
-    def _number(self, key: str) -> int:
-        """What the cfg first says for `key`: width and height stand in [net], classes in each [yolo] alike."""
-        found = re.search(rf"(?m)^\s*{key}\s*=\s*(\d+)", _text(self.cfg))
-        if not found:
-            raise BrokenModel(f"{self.cfg} says no {key}, so it is not a Darknet cfg. Fetch or copy it anew.")
-        return int(found[1])
+    def _classes(self) -> int:
+        with self._named():
+            for section in sections(read(self.path)):
+                if "classes" in section:
+                    return section.number("classes", low=1)
+        raise self._no_cfg("classes")
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error in the cfg gets its path."""
+        try:
+            yield
+        except BrokenModel as error:
+            raise BrokenModel(f"{self.path}: {error}") from error
 
-@lru_cache
-def registry() -> dict[str, Entry]:
-    """Every model that registry.toml knows, by name."""
-    table = tomllib.loads(REGISTRY.read_text(encoding="utf-8"))
-    files = {
-        name: RemoteFile(name, each.get("bytes"), each["sha256"], tuple(each.get("mirrors", ())))
-        for name, each in table["files"].items()
-    }
-    return {
-        name: Entry(name, **{**table["defaults"], **each, "files": tuple(files[file] for file in each["files"])})
-        for name, each in table["models"].items()
-    }
+    def _no_cfg(self, key: str) -> BrokenModel:
+        return BrokenModel(f"{self.path} says no {key}, so it is not a Darknet cfg. Fetch or copy it anew.")
 
 
 def default_folders() -> list[Path]:
@@ -147,28 +157,31 @@ def default_folders() -> list[Path]:
 
 
 def installed(folders: Sequence[Path]) -> dict[str, Model]:
-    """The models in `folders`, by name. The first folder that has a name wins; a folder may be missing."""
+    """The models in `folders`, by name. The first folder that has a name wins; a folder may be missing.
+
+    Never raises: what cannot be read is left out, see `unusable`.
+    """
     models: dict[str, Model] = {}
     for folder in folders:
-        for cfg in sorted(Path(folder).glob("*.cfg")):
-            if cfg.stem not in models and cfg.is_file() and cfg.with_suffix(".weights").is_file():
-                models[cfg.stem] = _at(cfg)
+        for suffix in (".cfg", ".onnx"):
+            for path in listed(Path(folder), suffix):
+                complete = suffix == ".onnx" or path.with_suffix(".weights").is_file()
+                if path.stem not in models and complete and printable(path.stem):
+                    models[path.stem] = model_at(path)
     return models
 
 
-def unusable(folders: Sequence[Path]) -> list[str]:
-    """One sentence for each file in `folders` that looks like a part of a model and is none."""
-    sentences = []
-    for folder in folders:
-        cfgs = {path.stem: path for path in sorted(Path(folder).glob("*.cfg")) if path.is_file()}
-        weights = {path.stem: path for path in sorted(Path(folder).glob("*.weights")) if path.is_file()}
-        for name, path in cfgs.items():
-            if name not in weights:
-                sentences.append(f"{path} has no weights beside it: {path.with_suffix('.weights').name} is missing.")
-        for name, path in weights.items():
-            if name not in cfgs:
-                sentences.append(f"{path} has no cfg beside it: {path.with_suffix('.cfg').name} is missing.")
-    return sentences
+def listed(folder: Path, suffix: str) -> list[Path]:
+    """The files with this suffix in a folder, sorted; none where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == suffix and path.is_file())
+    except OSError:
+        return []
+
+
+def printable(name: str) -> bool:
+    """Whether a file's name is UTF-8, so that it can be written into JSON."""
+    return name.isprintable() and not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def find(name: str, folders: Sequence[Path]) -> Model:
@@ -185,36 +198,30 @@ def find(name: str, folders: Sequence[Path]) -> Model:
     raise unknown(name, f"Installed: {', '.join(sorted(here)) or 'none'}; ")
 
 
-def from_cfg(path: Path) -> Model:
-    """The model whose cfg lies at `path`. Raises UnknownModel, or BrokenModel where the weights are missing."""
-    cfg = Path(path)
-    if cfg.suffix != ".cfg" or not cfg.is_file():
-        raise UnknownModel(f"There is no Darknet cfg at {cfg}. Give the path of a file that ends in .cfg.")
-    model = _at(cfg)
+def from_path(path: Path) -> Model:
+    """The model whose .cfg or .onnx lies at `path`. Raises UnknownModel; BrokenModel where the weights are missing."""
+    path = Path(path)
+    if path.suffix not in (".cfg", ".onnx") or not path.is_file():
+        raise UnknownModel(
+            f"There is no Darknet cfg and no ONNX file at {path}. Give a path that ends in .cfg or .onnx."
+        )
+    model = model_at(path)
     if not model.weights.is_file():
-        raise BrokenModel(f"{cfg} lacks its weights: put them beside it, as {model.weights.name}.")
+        raise BrokenModel(f"{path} lacks its weights: put them beside it, as {model.weights.name}.")
     return model
 
 
-def _at(cfg: Path) -> Model:
-    own, coco = cfg.with_suffix(".names"), cfg.with_name("coco.names")
-    return Model(cfg.stem, cfg, cfg.with_suffix(".weights"), own if own.is_file() else coco)
-
-
-def unknown(name: str, installed: str = "") -> UnknownModel:
-    """The error for a name that nobody knows, with the names that there are."""
-    return UnknownModel(f"There is no model {name[:80]!r}. {installed}known: {', '.join(sorted(registry()))}.")
+def model_at(path: Path) -> Model:
+    """The model of a .cfg or .onnx, whether its other files are there or not."""
+    own, coco = path.with_suffix(".names"), path.with_name("coco.names")
+    weights = path.with_suffix(".weights") if path.suffix == ".cfg" else path
+    return Model(path.stem, path, weights, own if own.is_file() else coco)
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig", errors="replace")  # old cfgs have comments in any encoding
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @lru_cache(maxsize=64)
 def _remembered_sha256(path: Path, size: int, mtime_ns: int) -> str:
-    return _sha256(path)
+    return sha256(path)

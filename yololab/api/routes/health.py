@@ -46,7 +46,7 @@ def models(service: Service) -> list[KnownModel]:
     """The installed models, then those that can be installed."""
     here = installed(service.settings.model_folders)
     rest = [entry for name, entry in sorted(registry().items()) if name not in here]
-    return [_of_model(model) for _, model in sorted(here.items())] + [_of_entry(entry) for entry in rest]
+    return [_of_model(model, service) for _, model in sorted(here.items())] + [_of_entry(entry) for entry in rest]
 
 
 @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
@@ -55,7 +55,7 @@ def metrics(service: Service) -> Response:
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _of_model(model: Model) -> KnownModel:
+def _of_model(model: Model, service: Service) -> KnownModel:
     classes: int | None
     size: InputSize | None
     try:
@@ -63,11 +63,13 @@ def _of_model(model: Model) -> KnownModel:
         size = InputSize(width=width, height=height)
     except BrokenModel:  # a request for it says why; the list goes on
         classes, size = None, None
+    detector = service.detectors.loaded(model.name)
     return KnownModel(
         name=model.name,
         installed=True,
         classes=classes,
         input_size=size,
+        engine=detector.engine.name if detector else None,
         bytes=model.bytes,
         sha256=model.sha256(),
         default_confidence=model.confidence,
@@ -75,13 +77,13 @@ def _of_model(model: Model) -> KnownModel:
 
 
 def _of_entry(entry: Entry) -> KnownModel:
-    weights = next(file for file in entry.files if file.name.endswith(".weights"))
     return KnownModel(
         name=entry.name,
         installed=False,
         classes=None,
         input_size=None,
-        bytes=weights.bytes,
-        sha256=weights.sha256,
+        engine=None,
+        bytes=entry.weights.bytes,
+        sha256=entry.weights.sha256,
         default_confidence=entry.confidence,
     )

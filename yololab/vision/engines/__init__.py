@@ -1,19 +1,24 @@
-"""Engines run one network: pictures in, the rows of its YOLO heads out.
+"""Engines run one network: pictures in, rows out, one for each box that the network proposes.
 
-`opencv` is the reference: OpenCV reads the Darknet files itself. The others run the converted network: `fast`.
+For Darknet files `opencv` is the reference: OpenCV reads them itself. The others run them converted to ONNX: `fast`.
 """
 
+import logging
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
+from ...errors import BrokenModel
 from ..machine import cores
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..families import Grid
     from ..models import Model
+
+logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "onnxruntime", "cuda", "openvino", "openvino-bf16", "opencv"]
 NAMES: tuple[str, ...] = get_args(EngineName)
@@ -29,25 +34,49 @@ Size = tuple[int, int]
 
 
 class Engine(Protocol):
-    """What a detector needs of an engine; safe to call from many threads."""
+    """What a detector needs of an engine; safe to call from many threads.
+
+    name: which of NAMES it is. nms: whether boxes of one object still need suppression.
+    """
+
+    name: str
+    nms: bool
 
     def __call__(self, pictures: "Sequence[np.ndarray]") -> "list[np.ndarray]":
-        """For each BGR uint8 picture (H, W, 3) its rows, float32 (R, 5 + C), one for each cell and anchor.
+        """For each BGR uint8 picture (H, W, 3) its rows, float32 (R, 5 + C), one for each box that is proposed.
 
-        Columns: center x, center y, width, height as fractions of the picture, objectness,
+        Columns: center x, center y, width, height as fractions of the picture, objectness (1 in families without it),
         then for each class objectness times class probability.
         """
 
+    def grids(self, rows: int) -> "list[Grid]":
+        """The grids that so many rows come from, in order; none in families without grid or objectness."""
+
 
 def make_engine(name: str, model: "Model", size: Size, threads: int | None = None) -> Engine:
-    """The engine called `name`, one of NAMES; "auto" is ONNX Runtime's where it is installed, else OpenCV's.
+    """The engine called `name`, one of NAMES.
 
-    size: width and height that pictures are resized to, pixels.
+    "auto" is ONNX Runtime's where it is installed and can run the network, else OpenCV's.
+    size: width and height of what the network is fed, pixels.
     threads: by default as many as cores are granted to the process; OpenCV counts its own.
     Raises ValueError for another name or a package that is not installed, BrokenModel for files it cannot use.
     """
-    if name == "auto":
-        name = "onnxruntime" if find_spec("onnxruntime") and find_spec("onnx") else "opencv"
+    if name != "auto":
+        return _make(name, model, size, threads)
+    if not (find_spec("onnxruntime") and find_spec("onnx")):
+        return _make("opencv", model, size, threads)
+    try:
+        return _make("onnxruntime", model, size, threads)
+    except BrokenModel as error:
+        try:
+            engine = _make("opencv", model, size, threads)
+        except BrokenModel:
+            raise error from None
+        logger.warning("the model %s runs with the engine opencv, which is slower: %s", model.name, error)
+        return engine
+
+
+def _make(name: str, model: "Model", size: Size, threads: int | None) -> Engine:
     if name not in NAMES:
         raise ValueError(f"engine is {name!r}; there are {', '.join(map(repr, NAMES))}")
     kind = "opencv" if name == "opencv" else "fast"

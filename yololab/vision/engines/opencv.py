@@ -1,4 +1,4 @@
-"""The reference engine: OpenCV's DNN module reads the Darknet files itself."""
+"""OpenCV's DNN module: it reads Darknet files itself, which makes it the reference for them, and ONNX files."""
 
 import re
 from collections.abc import Sequence
@@ -8,48 +8,85 @@ import cv2
 import numpy as np
 
 from ...errors import BrokenModel
+from ..darknet_cfg import Section
+from ..darknet_plan import checked
+from ..families import Grid
 from ..models import Model
-from . import Size
+from . import Engine, Size
+
+# What it reads and then ignores, so that the answers would be wrong: option, and what it is without it.
+IGNORED = {"dilation": "1", "stride_x": None, "stride_y": None, "scale": "1", "weights_type": "none"}
 
 
-def make(name: str, model: Model, size: Size, threads: int) -> "OpenCVEngine":
+def make(name: str, model: Model, size: Size, threads: int) -> Engine:
     """As `engines.make_engine`; OpenCV counts its own threads."""
-    return OpenCVEngine(model, size)
+    return onnx_engine(model, size) if model.is_onnx else OpenCVEngine(model, size)
+
+
+def onnx_engine(model: Model, size: Size) -> Engine:
+    """An ONNX file run by OpenCV, one caller at a time. Raises BrokenModel for what OpenCV cannot run."""
+    from ..network import network_of  # Darknet files are run without the package onnx, too
+    from .fast import FastEngine
+
+    network = network_of(model, size)
+    lock = Lock()
+
+    def run(blob: np.ndarray) -> list[np.ndarray]:
+        with lock:
+            net.setInput(blob.astype(np.float32, copy=False), network.input)
+            return [output.copy() for output in net.forward(list(network.outputs))]
+
+    try:
+        net = cv2.dnn.readNetFromONNX(str(model.path))
+        net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        outputs = run(network.blank())
+    except (cv2.error, UnicodeError) as error:
+        raise BrokenModel(f"OpenCV cannot run {model.path}: {_first_line(error)} Use another engine.") from error
+    return FastEngine("opencv", network.reading(outputs), run, run)
 
 
 class OpenCVEngine:
-    """One net, one caller at a time."""
+    """A Darknet net, one caller at a time."""
+
+    name, nms = "opencv", True
 
     def __init__(self, model: Model, size: Size, scale: float = 1 / 255, keep_low_scores: bool = True) -> None:
         """Load the net, to be fed RGB pictures of `size` (width, height) times `scale`.
 
         keep_low_scores: OpenCV's importer zeroes class scores under 0.2; True lifts that.
-        Raises BrokenModel where OpenCV cannot read the files.
+        Raises BrokenModel where OpenCV cannot read the files, or would ignore a part of them.
         """
-        cfg = model.cfg.read_bytes()
+        plan = checked(model.cfg, model.weights, size)
+        for layer in plan.layers:
+            _check(model, layer.options)
+        classes = plan.classes
+        self._grids = [Grid(head.width, head.height, head.channels // (5 + classes)) for head in plan.heads]
+        cfg = model.cfg.read_bytes().removeprefix(b"\xef\xbb\xbf")
         if keep_low_scores:
-            cfg = re.sub(rb"(?m)^\s*\[yolo\].*$", b"[yolo]\nthresh=0", re.sub(rb"(?m)^\s*thresh\s*=.*$", b"", cfg))
+            cfg = re.sub(rb"(?m)^\s*thresh\s*=.*$", b"", cfg)
+            cfg = re.sub(rb"(?m)^\s*\[(yolo|region)\].*$", rb"[\1]\nthresh=0", cfg)
         try:
             weights = np.fromfile(model.weights, np.uint8)
             self._net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg, np.uint8), weights)
-            needed = _weight_bytes(self._net, weights)
-        except cv2.error as error:
+            self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+            self._heads = self._net.getUnconnectedOutLayersNames()
+            self._size, self._scale = size, scale
+            self._lock = Lock()  # setInput and forward are two calls on one shared net
+            (rows,) = self([np.zeros((size[1], size[0], 3), np.uint8)])
+            if rows.shape != (sum(grid.rows for grid in self._grids), 5 + classes):
+                raise BrokenModel(f"OpenCV reads {model.cfg} otherwise than Darknet does. Use another engine.")
+        except (cv2.error, ValueError) as error:
             raise BrokenModel(
-                f"OpenCV cannot read {model.cfg} with {model.weights}: {error.err[:200]}. Fetch or copy both anew."
+                f"OpenCV cannot read {model.cfg} with {model.weights.name}: {_first_line(error)} Use another engine."
             ) from error
-        if weights.nbytes < needed:  # OpenCV itself would read on past the end
-            raise BrokenModel(
-                f"{model.weights} has {weights.nbytes} bytes, and {model.cfg.name} needs at least {needed}: "
-                "it is cut off, or belongs to another cfg. Fetch or copy it anew."
-            )
-        self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
-        self._heads = self._net.getUnconnectedOutLayersNames()
-        self._size, self._scale = size, scale
-        self._lock = Lock()  # setInput and forward are two calls on one shared net
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine`."""
         return [self._rows(picture) for picture in pictures]
+
+    def grids(self, rows: int) -> list[Grid]:
+        """See `Engine`."""
+        return self._grids
 
     def _rows(self, picture: np.ndarray) -> np.ndarray:
         blob = cv2.dnn.blobFromImage(picture, self._scale, self._size, (0, 0, 0), swapRB=True, crop=False)
@@ -58,9 +95,15 @@ class OpenCVEngine:
             return np.concatenate(self._net.forward(self._heads))  # a copy: the net reuses its own memory
 
 
-def _weight_bytes(net: cv2.dnn.Net, weights: np.ndarray) -> int:
-    """The bytes that a .weights file for this net has: Darknet's header and a float32 for each weight."""
-    major, minor = np.frombuffer(weights[:8].tobytes().ljust(8, b"\0"), "<i4").tolist()
-    header = 20 if 10 * major + minor >= 2 else 16  # since 0.2 it counts the pictures seen in 64 bits
-    layers = [net.getLayer(net.getLayerId(name)) for name in net.getLayerNames()]
-    return header + 4 * sum(int(blob.size) for layer in layers if layer.type != "Region" for blob in layer.blobs)
+def _check(model: Model, options: Section) -> None:
+    ignored = [key for key, plain in IGNORED.items() if options.get(key, plain) != plain]
+    if options.type == "shortcut" and len(options.layers("from")) > 1:
+        ignored = ["from"]
+    if ignored and options.type in ("convolutional", "upsample", "shortcut"):
+        raise BrokenModel(f"OpenCV cannot run {model.cfg}: {options} says {ignored[0]}={options[ignored[0]][:40]}, "
+                          "which it ignores. Use the engine onnxruntime.")  # fmt: skip
+
+
+def _first_line(error: Exception) -> str:
+    text = error.err if isinstance(error, cv2.error) else str(error)
+    return " ".join(text.split())[:200].rstrip(".") + "."
