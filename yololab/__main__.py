@@ -1,4 +1,4 @@
-"""yololab serve | fetch | models | doctor"""
+"""yololab serve | detect | fetch | models | doctor"""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from . import __version__
+from .detect.options import add_arguments as detect_arguments
 from .errors import LabError
 
 
@@ -20,6 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     serve.add_argument("--host", help="default: YOLOLAB_HOST, else 127.0.0.1")
     serve.add_argument("--port", type=int, help="default: YOLOLAB_PORT, else 8000; 0 takes a free one")
     serve.set_defaults(run=_serve)
+    detect = commands.add_parser("detect", help="find objects in pictures, folders, videos or a camera")
+    detect_arguments(detect)
+    detect.set_defaults(run=_detect)
     fetch = commands.add_parser("fetch", help="download a model and verify it")
     fetch.add_argument("name", nargs="+", help="its name, see: yololab models")
     fetch.set_defaults(run=_fetch)
@@ -47,6 +51,12 @@ def _serve(options: argparse.Namespace) -> int:
     from .serving.terminal import serve
 
     return serve(settings)
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from .detect.command import detect
+
+    return detect(options)
 
 
 def _fetch(options: argparse.Namespace) -> int:

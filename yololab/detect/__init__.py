@@ -1,0 +1,1 @@
+"""`yololab detect`: pictures, folders, videos and cameras from the command line, by the library's own stages."""
