@@ -134,10 +134,10 @@ def reorg(options: Section, last: Layer, layers: Sequence[Layer]) -> Layer:
 
 
 def yolo(options: Section, last: Layer, layers: Sequence[Layer]) -> Layer:
-    anchors, classes = len(options.decimals("anchors")) // 2, options.number("classes", low=1)
+    anchors, classes = len(options.decimals("anchors")) / 2, options.number("classes", low=1)
     mask = chosen_anchors(options)
-    if not mask or not all(0 <= number < anchors for number in mask):
-        raise BrokenModel(f"{options} chooses the anchors {mask[:9]} of {anchors}.")
+    if not mask or anchors % 1 or not all(0 <= number < anchors for number in mask):
+        raise BrokenModel(f"{options} chooses the anchors {mask[:9]} of {anchors:g}.")
     return _head(options, last, len(mask), classes)
 
 

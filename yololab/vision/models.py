@@ -175,7 +175,7 @@ def listed(folder: Path, suffix: str) -> list[Path]:
     """The files with this suffix in a folder, sorted; none where it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == suffix and path.is_file())
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a zero byte
         return []
 
 

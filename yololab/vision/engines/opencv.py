@@ -1,6 +1,5 @@
 """OpenCV's DNN module: it reads Darknet files itself, which makes it the reference for them, and ONNX files."""
 
-import re
 from collections.abc import Sequence
 from threading import Lock
 
@@ -8,8 +7,9 @@ import cv2
 import numpy as np
 
 from ...errors import BrokenModel
-from ..darknet_cfg import Section
-from ..darknet_plan import checked
+from ..darknet_cfg import Section, read, sections
+from ..darknet_layers import chosen_anchors
+from ..darknet_plan import HEADS, checked
 from ..families import Grid
 from ..models import Model
 from . import Engine, Size
@@ -61,13 +61,10 @@ class OpenCVEngine:
             _check(model, layer.options)
         classes = plan.classes
         self._grids = [Grid(head.width, head.height, head.channels // (5 + classes)) for head in plan.heads]
-        cfg = model.cfg.read_bytes().removeprefix(b"\xef\xbb\xbf")
-        if keep_low_scores:
-            cfg = re.sub(rb"(?m)^\s*thresh\s*=.*$", b"", cfg)
-            cfg = re.sub(rb"(?m)^\s*\[(yolo|region)\].*$", rb"[\1]\nthresh=0", cfg)
+        cfg = _text(sections(read(model.cfg)), keep_low_scores)
         try:
             weights = np.fromfile(model.weights, np.uint8)
-            self._net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg, np.uint8), weights)
+            self._net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.encode(), np.uint8), weights)
             self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
             self._heads = self._net.getUnconnectedOutLayersNames()
             self._size, self._scale = size, scale
@@ -93,6 +90,20 @@ class OpenCVEngine:
         with self._lock:
             self._net.setInput(blob)
             return np.concatenate(self._net.forward(self._heads))  # a copy: the net reuses its own memory
+
+
+def _text(found: Sequence[Section], keep_low_scores: bool) -> str:
+    """The cfg as it was checked: OpenCV's own parser knows no byte order mark and no [yolo] without mask or num."""
+    lines = []
+    for section in found:
+        options = {key: value for key, value in section.items() if key != "type"}
+        if section.type == "yolo":
+            options["mask"] = ",".join(map(str, chosen_anchors(section)))
+            options["num"] = str(len(section.decimals("anchors")) // 2)
+        if section.type in HEADS and keep_low_scores:
+            options["thresh"] = "0"
+        lines += [f"[{section.type}]", *(f"{key}={value}" for key, value in options.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _check(model: Model, options: Section) -> None:
