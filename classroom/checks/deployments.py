@@ -8,14 +8,13 @@ from secrets import token_hex
 from threading import Event
 from typing import Any
 
-import requests
-
 from classroom import ROOT
 from yololab.api.app import create_app
 from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
 
-from .report import SECONDS, Report, served
+from .probe import served
+from .report import Report
 
 PATH = "/v1/detections"
 STUCK = 8  # seconds that the hanging one takes
@@ -26,50 +25,51 @@ Change = Callable[[str, int, str, bytes], tuple[int, str, bytes]]
 class _Deployment:
     """The lab's API, in whose answers `change` may put something wrong; `let_go` is cleared where it shall hang."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.app = create_app(Settings(keep=False))
+        self.state = self.app.state  # so that its server waits for the model
         self.change, self.let_go = _as_it_is, Event()
         self.let_go.set()
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        came = []
+        messages = []
 
         async def keep(message: dict) -> None:
-            came.append(message)
+            messages.append(message)
 
         await self.app(scope, receive, keep)
         if scope["path"] == PATH:
             await asyncio.to_thread(self.let_go.wait, STUCK)
-        kind = dict(came[0]["headers"]).get(b"content-type", b"").decode()
-        body = b"".join(message.get("body", b"") for message in came)
-        status, kind, body = self.change(scope["path"], came[0]["status"], kind, body)
-        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        media_type = dict(messages[0]["headers"]).get(b"content-type", b"").decode()
+        body = b"".join(message.get("body", b"") for message in messages)
+        status, media_type, body = self.change(scope["path"], messages[0]["status"], media_type, body)
+        headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
-def _as_it_is(path: str, status: int, kind: str, body: bytes) -> tuple[int, str, bytes]:
-    return status, kind, body
+def _as_it_is(path: str, status: int, media_type: str, body: bytes) -> tuple[int, str, bytes]:
+    return status, media_type, body
 
 
 def _on(route: str, **other: Any) -> Change:
     """Another status, type or body for one route."""
     return lambda path, *parts: tuple(
         other.get(name, part) if path == route else part
-        for name, part in zip(("status", "kind", "body"), parts, strict=True)
+        for name, part in zip(("status", "media_type", "body"), parts, strict=True)
     )
 
 
 def _json(change: Callable[[dict], Any]) -> Change:
     """Another JSON of /v1/detections."""
 
-    def altered(path: str, status: int, kind: str, body: bytes) -> tuple[int, str, bytes]:
-        if path != PATH or status != 200 or kind != "application/json":
-            return status, kind, body
+    def altered(path: str, status: int, media_type: str, body: bytes) -> tuple[int, str, bytes]:
+        if path != PATH or status != 200 or media_type != "application/json":
+            return status, media_type, body
         answer = json.loads(body)
-        return status, kind, json.dumps(change(answer) or answer).encode()
+        return status, media_type, json.dumps(change(answer) or answer).encode()
 
     return altered
 
@@ -93,7 +93,7 @@ def _first_again() -> Callable[[dict], dict]:
 BROKEN = {
     "/ready says 503": (_on("/ready", status=503), "ask GET /ready, and take nothing but 200"),
     "every picture is answered 500": (_on(PATH, status=500), "look at the status of the answer"),
-    "JSON that calls itself text/html": (_on(PATH, kind="text/html"), "look at the header Content-Type"),
+    "JSON that calls itself text/html": (_on(PATH, media_type="text/html"), "look at the header Content-Type"),
     "a page of HTML instead of JSON": (_on(PATH, body=b"<html>Welcome</html>"), "it is no JSON: that is a finding too"),
     "labels shifted by one": (_json(_shifted), "you know what is in apple.jpg: compare the labels"),
     "nothing is ever found": (
@@ -117,22 +117,20 @@ def smoke(report: Report, function: Callable[[str], Any]) -> None:
             return f"{type(error).__name__}: {error}"[:120]
         return f"broken: {problems}"[:120] if problems else "good"
 
-    with served(deployment) as url:
-        while requests.get(f"{url}/ready", timeout=SECONDS).status_code != 200:
-            pass
+    with served(report, deployment) as api:
         for name, change in GOOD.items():
             deployment.change = change
             hint = "compare what a user relies on (status, type, labels), not every byte"
-            report.expect(f"good: {name}", "good", verdict(url), hint)
+            report.expect(f"good: {name}", "good", verdict(api.url), hint)
         cases = list(BROKEN.items())
         shuffle(cases)
         for name, (change, hint) in cases:
             deployment.change = change or _json(_first_again())
             if name == "no answer to a picture":
                 deployment.let_go.clear()
-            came = verdict(url)
+            actual = verdict(api.url)
             deployment.let_go.set()
-            report.expect(f"broken: {name}", "broken", came.split(":")[0], hint)
-    came = verdict(f"http://127.0.0.1:{free_port()}").split(":")[0]
+            report.expect(f"broken: {name}", "broken", actual.split(":")[0], hint)
     hint = "requests raises an error where nobody answers: catch requests.RequestException, and report it"
-    report.expect("broken: nobody answers at all", "broken", came, hint)
+    nobody = verdict(f"http://127.0.0.1:{free_port()}").split(":")[0]
+    report.expect("broken: nobody answers at all", "broken", nobody, hint)

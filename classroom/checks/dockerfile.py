@@ -11,7 +11,7 @@ from .report import Report
 KEY = "lab-51f0c2d97ab3"  # it stands in the Dockerfile of the task
 SECRET = re.compile(r"(^|_)(KEYS?|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.I)
 INSTALLS = re.compile(r"\b(pip3?|uv)\b.*?\s(-r|--requirements?)\b")
-WANTED = {"requirements.txt": True, "main.py": False}
+NEEDED = {"requirements.txt": True, "main.py": False}
 HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?\n(.*?)\n\s*\1\s*$", re.S | re.M)
 
 
@@ -47,21 +47,20 @@ def dockerfile(report: Report, text: str) -> None:
     """The text of a Dockerfile without the faults of the task."""
     steps = _steps(text if isinstance(text, str) else "")
     begins = [number for number, (word, _) in enumerate(steps) if word == "FROM"]
-    if not report.expect("it is a Dockerfile", True, bool(begins), "give its text, which has a FROM"):
-        return
+    report.require("it is a Dockerfile", True, bool(begins), "give its text, which has a FROM")
     bases = [[part for part in steps[number][1].split() if part[:2] != "--"] for number in begins]
     names = {base[-1] for base in bases if len(base) > 1} | {"scratch"}  # FROM ... AS name
     fine = r":[\w.-]*\d+\.\d|@sha256:[0-9a-f]{64}$"
     loose = [base[0] for base in bases if base[0] not in names and not re.search(fine, base[0])]
     hint = "name a version with two numbers at least, or a digest: :latest and :3 change without you"
     report.expect("base images without a version", [], loose, hint)
-    came: Any = "no pip install -r"
+    actual: Any = "no pip install -r"
     for number, step in reversed(list(enumerate(steps))):
         if step[0] == "RUN" and INSTALLS.search(step[1]):
             stage = steps[max(begin for begin in begins if begin <= number) : number + 1]
-            came = {name: any(_takes(each, name) for each in stage) for name in WANTED}
+            actual = {name: any(_takes(each, name) for each in stage) for name in NEEDED}
     hint = "COPY requirements.txt alone, then RUN pip install -r, then COPY the code"
-    report.expect("what has been copied when the packages are installed", WANTED, came, hint)
+    report.expect("what has been copied when the packages are installed", NEEDED, actual, hint)
     whole = any(_takes(step, "main.py") for step in steps if step[0] != "RUN")
     report.expect("main.py is copied as well", True, whole, "the code needs a COPY of its own, after the RUN")
     pairs = [(word, *pair) for word, rest in steps for pair in re.findall(r"([\w.]+)(?:[= ](\S*))?", rest)]
@@ -82,14 +81,16 @@ def _check_run(report: Report, steps: list[tuple[str, str]], last: dict[str, str
         or user in ("nobody", "www-data", "nonroot")
         or re.search(rf"add.*\b{re.escape(user)}\b", str(runs))
     )
-    came = "root" if user in ("root", "0") else "not root" if made else f"{user}, whom no RUN creates"
-    report.expect("the user that it runs as", "not root", came, "USER 10001; or RUN useradd NAME, then USER NAME")
+    actual = "root" if user in ("root", "0") else "not root" if made else f"{user}, whom no RUN creates"
+    report.expect("the user that it runs as", "not root", actual, "USER 10001; or RUN useradd NAME, then USER NAME")
     first, more = last.get("ENTRYPOINT", ""), last.get("CMD", "")
     parts = [_listed(each) for each in (first, more) if each]
     shell = not all(parts) or (parts and parts[0][0].split("/")[-1] in ("sh", "bash") and "exec " not in parts[0][-1])
-    came = "nothing" if not parts else "a shell" if shell else "the server" if "main" in first + more else first + more
+    actual = (
+        "nothing" if not parts else "a shell" if shell else "the server" if "main" in first + more else first + more
+    )
     hint = 'a list in double quotes, CMD ["uvicorn", "main:app", ...]: else a shell gets the SIGTERM in its place'
-    report.expect("what runs as process 1", "the server", came, hint)
+    report.expect("what runs as process 1", "the server", actual, hint)
     health = last.get("HEALTHCHECK", "NONE")
     tool, base = re.search(r"\bcurl|wget\b", health), last["FROM"]
     hint = "HEALTHCHECK CMD and a command that asks http://127.0.0.1:8000/ready, and fails where the answer is no"
@@ -100,5 +101,5 @@ def _check_run(report: Report, steps: list[tuple[str, str]], last: dict[str, str
         )
     elif tool and tool[0] == "curl" and not re.search(r"\s(-\w*f\w*|--fail)\b", health):
         health, hint = "curl, which takes a 503 for success", "curl -f ends with an error for a 503"
-    came = "by /ready" if "/ready" in health else health
-    report.expect("how Docker finds out whether it is well", "by /ready", came, hint)
+    actual = "by /ready" if "/ready" in health else health
+    report.expect("how Docker finds out whether it is well", "by /ready", actual, hint)

@@ -1,9 +1,9 @@
-"""The exercises of lesson 7: a door with keys, a login with scopes, an upload handler; each is attacked."""
+"""The exercises of lesson 7: an API with keys, a login with scopes, an upload handler; each is attacked."""
 
 import select
 import time
+from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,174 +14,176 @@ from unittest.mock import patch
 import cv2
 import jwt
 import numpy as np
-import requests
 from pwdlib import PasswordHash
 
 from classroom import ROOT
 from yololab.vision.images import decode
 
-from .report import SECONDS, Report, served
+from .probe import SECONDS, Answer, Probe, made
+from .report import Report, Such, having
 
-PIECE, MOST = 2**16, 64 * 2**20  # bytes of an endless body: sent at a time, and at most
-_get, _post = partial(requests.get, timeout=SECONDS), partial(requests.post, timeout=SECONDS)
+PIECE, MAX_BYTES = 2**16, 64 * 2**20  # bytes of an endless body: sent at a time, and at most
+ABSENT = "only the header counts, and a missing one is no 422 and no 500: auto_error=False, then `given or ''`"
+WHOLE = "compare the SHA-256 of the whole header with each of `hashes`, and raise an HTTPException if none fits"
+SCOPES = "grant what was asked for AND is in users[name]['scopes']; whoever asks for nothing gets all of their own"
+TOKEN = "HS256, aud 'lab', sub the name; decode with algorithms=['HS256'], audience='lab'; {'name': claims['sub']}"
+SAME = "act on what verify returns, with one answer whether the name or the password is wrong"
 
 
-def keyed(report: Report, make) -> None:
+def keyed(report: Report, make: Callable) -> None:
     """keyed(hashes): an app with GET /health for all, and GET /v1/labels for those with a key."""
     keys = [token_urlsafe(32) for _ in range(2)]
     hashes = {sha256(key.encode()).hexdigest() for key in keys}
-    with served(_made(make, hashes)) as url:
-        came = _get(f"{url}/health").status_code
-        report.expect("GET /health asks for no key", 200, came, "put the check on one route only")
-        url += "/v1/labels"
-        came = [_get(url, headers={"X-API-Key": key}) for key in keys]
-        came = [(each.status_code, "traffic light" in each.text) for each in came]
+    in_query = "a right key, but in the query,"
+    with made(report, make, hashes) as api:
+
+        def labels(key: str | bytes | None, path: str = "/v1/labels") -> Answer:
+            return api.get(path, headers={"X-API-Key": key})
+
+        hint = "put the check on one route only"
+        api.get("/health", hint=hint, missing=hint).expect(200, what="GET /health asks for no key")
         hint = "hash what came in X-API-Key with sha256(...).hexdigest(), compare it with each; return the labels"
-        if not report.expect("both right keys get in, and get the labels", [(200, True)] * 2, came, hint):
-            return
-        hint = "compare the SHA-256 of the whole header with each of `hashes`, and raise an HTTPException if none fits"
-        came = _get(url, headers={"X-API-Key": token_urlsafe(32)})
-        if not report.expect("a wrong key is refused with 401", 401, came.status_code, hint):
-            return
-        absent = "only the header counts, and a missing one is no 422 and no 500: auto_error=False, then `given or ''`"
-        tried = {
-            "half a key": (keys[0][:21], "compare the SHA-256 of the whole header"),
-            "a stolen hash, used as a key,": (min(hashes), "what lies in `hashes` is no key itself: hash what came"),
-            "a key with an umlaut": (b"schl\xfcssel", "hash first, given.encode(): compare_digest takes ASCII only"),
-            "a right key, but in the query,": (None, absent),
-            "no key": (None, absent),
-        }
-        answers = {what: _get(url, headers={"X-API-Key": given}) for what, (given, _) in tried.items()}
-        answers["a right key, but in the query,"] = _get(f"{url}?X-API-Key={keys[0]}&api_key={keys[0]}")
-        _refused(report, answers, {what: hint for what, (_, hint) in tried.items()})
+        listed = Such("the labels", lambda json: "traffic light" in str(json))
+        for key in keys:
+            labels(key).require(200, json=listed, what="a right key gets in, and gets the labels", hint=hint)
+        labels(token_urlsafe(32)).require(401, what="a wrong key is refused with 401", hint=WHOLE)
+        _refused(
+            report,
+            ("half a key", labels(keys[0][:21]), WHOLE),
+            (
+                "a stolen hash, used as a key,",
+                labels(min(hashes)),
+                "what lies in `hashes` is no key itself: hash what came",
+            ),
+            (
+                "a key with an umlaut",
+                labels(b"schl\xfcssel"),
+                "hash first, given.encode(): compare_digest takes ASCII only",
+            ),
+            (in_query, labels(None, f"/v1/labels?X-API-Key={keys[0]}&api_key={keys[0]}"), ABSENT),
+            ("no key", labels(None), ABSENT),
+        )
 
 
-def login(report: Report, make) -> None:
+def login(report: Report, make: Callable) -> None:
     """login(users, key): POST /token, GET /me for any valid token, GET /admin for those with the scope admin."""
     boss, clerk, password, key = f"boss-{token_hex(4)}", f"clerk-{token_hex(4)}", token_urlsafe(9), token_bytes(32)
     stored = PasswordHash.recommended().hash(password)
     users = {boss: {"hash": stored, "scopes": ["read", "admin"]}, clerk: {"hash": stored, "scopes": ["read"]}}
-    with served(_made(make, users, key)) as url:
-        logins = [(boss, ""), (boss, "read"), (clerk, "read admin"), (clerk, "")]
-        forms = [{"username": name, "password": password, "scope": scope} for name, scope in logins]
-        answers = [_post(f"{url}/token", data=form) for form in forms]
-        hint = "@app.post('/token') with OAuth2PasswordRequestForm; verify the password against users[name]['hash']"
-        came = [each.status_code for each in answers]
-        if not report.expect("POST /token answers four right logins", [200] * 4, came, hint):
-            return
-        hint = "grant what was asked for AND is in users[name]['scopes']; all of his own to who asks for nothing"
-        came = [" ".join(sorted(str(each.json().get("scope")).split())) for each in answers]
-        report.expect("the scopes that it grants", ["admin read", "read", "read", "read"], came, hint)
+    hint = "@app.post('/token') with OAuth2PasswordRequestForm; verify the password against users[name]['hash']"
+    tokens = []
+    with made(report, make, users, key) as api:
+        for name, asked, granted in (
+            (boss, "", "admin read"),
+            (boss, "read", "read"),
+            (clerk, "read admin", "read"),
+            (clerk, "", "read"),
+        ):
+            form = {"username": name, "password": password, "scope": asked}
+            answer = api.post("/token", data=form, missing=hint).require(
+                200, what=f"POST /token, scope {asked!r}", hint=hint
+            )
+            tokens.append(str(answer.json.get("access_token")))
+            actual = " ".join(sorted(str(answer.json.get("scope")).split()))
+            report.expect(f"the scopes that it grants to {name[:5]}", granted, actual, SCOPES)
         with patch("argon2.PasswordHasher.verify", return_value=False) as verify:
             forms = [{"username": name, "password": "wrong"} for name in (boss, f"nobody-{token_hex(4)}")]
-            wrong, nobody = (_post(f"{url}/token", data=form) for form in forms)
-        came = [wrong.status_code in (400, 401), (nobody.status_code, nobody.text) == (wrong.status_code, wrong.text)]
-        hint = "act on what verify returns, with one answer whether the name or the password is wrong"
-        report.expect("wrong password: 400 or 401; unknown name: just the same", [True, True], came, hint)
+            wrong, nobody = (api.post("/token", data=form) for form in forms)
+        wrong.expect((400, 401), what="a wrong password: 400 or 401", hint=SAME)
+        report.expect("an unknown name: just the same", (wrong.status, wrong.text), (nobody.status, nobody.text), SAME)
         hint = "for an unknown name, verify against the hash of a random password, made once beforehand"
         report.expect("two wrong logins cost two verifications", 2, verify.call_count, hint)
-        _tokens(report, url, boss, key, [str(each.json().get("access_token")) for each in answers])
+        _tokens(api, boss, key, tokens)
 
 
-def _tokens(report: Report, url: str, boss: str, key: bytes, tokens: list[str]) -> None:
+def _tokens(api: Probe, boss: str, key: bytes, tokens: list[str]) -> None:
     """What /me and /admin say to the four tokens, and to forged ones."""
-    whole = {"sub": boss, "scope": "read admin", "aud": "lab", "exp": int(time.time()) + 600}
+    soon = int(time.time())
+    whole = {"sub": boss, "scope": "read admin", "aud": "lab", "exp": soon + 600}
     endless = {name: value for name, value in whole.items() if name != "exp"}
 
-    def ask(path: str, token: str) -> requests.Response:
-        return _get(url + path, headers={"Authorization": f"Bearer {token}"})
+    def call(path: str, token: str) -> Answer:
+        return api.get(path, headers={"Authorization": f"Bearer {token}"})
 
-    came = [ask("/me", tokens[0]), ask("/me", jwt.encode(whole, key, "HS256"))]
-    hint = "HS256, aud 'lab', sub the name; decode with algorithms=['HS256'], audience='lab'; {'name': claims['sub']}"
-    came = [(each.status_code, each.ok and each.json().get("name")) for each in came]
-    if not report.expect("GET /me knows whose tokens they are, yours and ours", [(200, boss)] * 2, came, hint):
-        return
-    came = [ask("/admin", token).status_code for token in tokens]
+    for token, whose in ((tokens[0], "your token"), (jwt.encode(whole, key, "HS256"), "a token of the check's")):
+        call("/me", token).require(200, json=having({"name": boss}), what=f"GET /me knows {whose}", hint=TOKEN)
     hint = "compare SecurityScopes with the token's scope, a string with spaces; 403 says: known, and not allowed"
-    report.expect("GET /admin: 200 with the scope admin, 403 without", [200, 403, 403, 403], came, hint)
-    tried = {
-        "an expired token": jwt.encode(whole | {"exp": int(time.time()) - 60}, key, "HS256"),
+    actual = [call("/admin", token).status for token in tokens]
+    api.report.expect("GET /admin: 200 with the scope admin, 403 without", [200, 403, 403, 403], actual, hint)
+    hint = "jwt.decode(..., options={'require': ['exp', 'aud', 'sub']}); answer jwt.InvalidTokenError with 401"
+    forged = {
+        "an expired token": jwt.encode(whole | {"exp": soon - 60}, key, "HS256"),
         "a token for another audience": jwt.encode(whole | {"aud": "shop"}, key, "HS256"),
         "a token that never expires": jwt.encode(endless, key, "HS256"),
         "a token signed with another key": jwt.encode(whole, token_bytes(32), "HS256"),
         "a token without a signature": jwt.encode(whole, "", "none"),
     }
-    hint = "jwt.decode(..., options={'require': ['exp', 'aud', 'sub']}); answer jwt.InvalidTokenError with 401"
-    answers = {what: ask("/me", token) for what, token in tried.items()}
-    answers["no token"] = _get(f"{url}/me")
-    _refused(report, answers, dict.fromkeys(answers, hint), "Bearer")
+    answers = [(what, call("/me", token), hint) for what, token in forged.items()]
+    _refused(api.report, *answers, ("no token", api.get("/me"), hint), scheme="Bearer")
 
 
-def uploader(report: Report, make) -> None:
+def uploader(report: Report, make: Callable) -> None:
     """uploader(folder): POST /upload keeps pictures in the folder, and nothing else anywhere."""
     apple = (ROOT / "images" / "apple.jpg").read_bytes()
     bomb = cv2.imencode(".png", np.zeros((4000, 5000), np.uint8))[1].tobytes()
     with TemporaryDirectory() as home:
         folder, told = Path(home, "site", "uploads"), []
         folder.mkdir(parents=True)
-        with served(_made(make, folder)) as url:
-            url += "/upload"
+        with made(report, make, folder) as api:
+            hint = "status_code=201 and {'name': ...}; what the sender calls the file must not matter"
             for name in ("apple.jpg", "apple.jpg", "notes.txt", "../../x.jpg", "large.jpg"):
                 file = (name, apple + bytes(900_000 * (name == "large.jpg")))
-                answer = _post(url, files={"file": file})
-                hint = "status_code=201 and {'name': ...}; what the sender calls the file must not matter"
-                if not report.expect(f"a picture called {name} is taken", 201, answer.status_code, hint):
-                    return
-                told.append(f"site/uploads/{answer.json().get('name')}")
+                answer = api.post("/upload", files={"file": file}, missing=hint)
+                answer.require(201, what=f"a picture called {name} is taken", hint=hint)
+                told.append(f"site/uploads/{answer.json.get('name')}")
             hint = "write each under a name of your own, token_hex(8) + '.jpg', and tell that name; never file.filename"
             kept = _files(home)
             if report.expect("five files lie in the folder, nothing elsewhere", sorted(told), kept, hint):
-                came = {decode(path.read_bytes()).shape for path in folder.iterdir()}
-                report.expect("they are the pictures", {decode(apple).shape}, came, "write the whole picture")
-            for what, data, wanted, hint in [
+                shapes = {decode(path.read_bytes()).shape for path in folder.iterdir()}
+                report.expect("they are the pictures", {decode(apple).shape}, shapes, "write the whole picture")
+            for what, data, status, hint in (
                 ("a text called x.jpg", b"<script>", 415, "look at the first bytes, as media_type and decode do"),
                 ("half a picture", apple[:9999], 400, "decode it whole; each LabError has its status with it"),
                 ("a cut PNG of 20 megapixels", bomb[:999], 413, "decode(data, max_pixels=...) reads the header first"),
-            ]:
-                came = _post(url, files={"file": ("x.jpg", data)}).status_code
-                report.expect(f"{what} is refused: {wanted}", wanted, came, hint)
+            ):
+                answer = api.post("/upload", files={"file": ("x.jpg", data)}, hint=hint)
+                answer.expect(status, what=f"{what} is refused: {status}")
             hint = "count while the body comes in, not afterwards: FastAPI(max_body_size=...) does"
-            report.expect("an endless body is refused before it ends", (413, True), _pour(url), hint)
+            report.expect("an endless body is refused before it ends", (413, True), _pour(api.url), hint)
             report.expect("nothing of these is kept", kept, _files(home), "look first, write afterwards")
-
-
-def _made(make, *args):
-    if not callable(app := make(*args)):
-        raise TypeError("the function returned no app: let it end with `return app`")
-    return app
 
 
 def _files(home: str) -> list[str]:
     return sorted(path.relative_to(home).as_posix() for path in Path(home).rglob("*") if path.is_file())
 
 
-def _refused(report: Report, answers: dict[str, requests.Response], hints: dict[str, str], scheme: str = "") -> None:
-    for what, answer in answers.items():
-        report.expect(f"{what} is refused with 401", 401, answer.status_code, hints[what])
-    came = [each.headers.get("www-authenticate", "").title() for each in answers.values()]
+def _refused(report: Report, *answers: tuple[str, Answer, str], scheme: str = "") -> None:
+    """Each (what, answer, hint) is a 401, with a header that says how to do better."""
+    for what, answer, hint in answers:
+        answer.expect(401, what=f"{what} is refused with 401", hint=hint)
+    asked = [answer.headers.get("www-authenticate", "").title() for _, answer, _ in answers]
     hint = "HTTP wants this header with each 401: HTTPException takes headers={...}"
-    came = all(each and each.startswith(scheme) for each in came)
-    report.expect(f"each of them has WWW-Authenticate{scheme and ': '}{scheme}", True, came, hint)
+    each = Such(f"{scheme or 'a scheme'}, each time", lambda asked: all(it and it.startswith(scheme) for it in asked))
+    report.expect("each of them has WWW-Authenticate", each, asked, hint)
 
 
 def _pour(url: str) -> tuple[int, bool]:
     """Send a body without an end until there is an answer: its status, and whether it came before we gave up."""
-    (host, path), sent = url.removeprefix("http://").split("/"), 0
-    piece = b'--cut\r\nContent-Disposition: form-data; name="file"; filename="x.jpg"\r\n\r\n'
-    with closing(HTTPConnection(host, timeout=SECONDS)) as wire:
-        wire.putrequest("POST", f"/{path}")
+    sent, piece = 0, b'--cut\r\nContent-Disposition: form-data; name="file"; filename="x.jpg"\r\n\r\n'
+    with closing(HTTPConnection(url.removeprefix("http://"), timeout=SECONDS)) as wire:
+        wire.putrequest("POST", "/upload")
         wire.putheader("Content-Type", "multipart/form-data; boundary=cut")
         wire.putheader("Transfer-Encoding", "chunked")
         wire.endheaders()
         try:
-            while sent < MOST and not select.select([wire.sock], [], [], 0)[0]:
+            while sent < MAX_BYTES and not select.select([wire.sock], [], [], 0)[0]:
                 wire.send(b"%x\r\n%s\r\n" % (len(piece), piece))
                 piece, sent = bytes(PIECE), sent + PIECE
-            if sent >= MOST:
+            if sent >= MAX_BYTES:
                 wire.send(b"b\r\n\r\n--cut--\r\n\r\n0\r\n\r\n")
-            return wire.getresponse().status, sent < MOST
+            return wire.getresponse().status, sent < MAX_BYTES
         except ConnectionError:  # it refused and hung up before we could read its answer
-            return 413, sent < MOST
+            return 413, sent < MAX_BYTES
 
 
 EXERCISES = {"1": keyed, "2": login, "3": uploader}

@@ -8,16 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
-
-import requests
 
 from classroom import ROOT
 from yololab.vision.detector import Detector
 from yololab.vision.images import decode
 
-from .report import SECONDS, Report, served
+from .probe import SECONDS, Answer, at_once, made
+from .report import Report, Such, between
 
 CONTRACT = """syntax = "proto3"; package yololab.v1;
 message DetectRequest { bytes picture = 1; optional float confidence = 2; }
@@ -51,43 +50,46 @@ def count(report: Report, address: str) -> None:
     Request, Response = messages()["DetectRequest"], messages()["CountResponse"]
     detector, name = Detector("starter"), random.choice(["apples", "crowd", "fruit", "oranges"])
     data = (ROOT / "images" / f"{name}.jpg").read_bytes()
-    came, code = ask(address, "Count", Request(picture=data), Response)
+    _, code = call(address, "Count", Request(picture=data), Response)
     hint = "UNAVAILABLE: nobody listens; UNIMPLEMENTED: no Count in contract or class; UNKNOWN: Count raised an error"
-    if not report.expect(f"Count answers for {name}.jpg", "OK", code, hint):
-        return
+    report.require(f"Count answers for {name}.jpg", "OK", code, hint)
     for least in (None, random.uniform(0.3, 0.9)):
-        wanted = dict(Counter(found.label for found in detector(decode(data), least)))
-        came, code = ask(address, "Count", Request(picture=data, confidence=least), Response)
+        counts = dict(Counter(found.label for found in detector(decode(data), least)))
+        response, code = call(address, "Count", Request(picture=data, confidence=least), Response)
         hint = 'use the confidence only where request.HasField("confidence"): otherwise it reads as 0'
-        report.expect(f"the counts at confidence {least}", wanted, dict(came.counts) if came else code, hint)
-    came, _ = ask(address, "Count", Request(picture=data, confidence=0), Response)
+        report.expect(f"the counts at confidence {least}", counts, dict(response.counts) if response else code, hint)
+    response, code = call(address, "Count", Request(picture=data, confidence=0), Response)
     hint = 'a confidence of 0 was sent, and counts: ask request.HasField("confidence"), not whether it is true'
-    report.expect("confidence 0 counts many more", True, bool(came) and sum(came.counts.values()) > 50, hint)
-    bad = Request(picture=b"a text"), Request(picture=data, confidence=7)
-    came = [ask(address, "Count", each, Response)[1] for each in bad]
+    total = sum(response.counts.values()) if response else code
+    report.expect("confidence 0 counts many more", Such("more than 50", lambda total: total > 50), total, hint)
     hint = "let the error become a status, as `answering` does for Detect"
-    report.expect("a text, and a confidence of 7, are refused", ["INVALID_ARGUMENT"] * 2, came, hint)
-    _, code = ask(address, "Detect", Request(picture=data), messages()["DetectResponse"])
+    for what, bad in (("text", Request(picture=b"a text")), ("confidence of 7", Request(picture=data, confidence=7))):
+        _, code = call(address, "Count", bad, Response)
+        report.expect(f"a {what} is refused", "INVALID_ARGUMENT", code, hint)
+    _, code = call(address, "Detect", Request(picture=data), messages()["DetectResponse"])
     report.expect("Detect still answers", "OK", code, "a service that grows keeps its old methods")
 
 
-def ask(address: str, method: str, request: Any, Response: type) -> tuple[Any, str]:
+def call(address: str, method: str, request: Any, Response: type) -> tuple[Any, str]:
     """One call on a connection of its own: the response or None, and the name of the status."""
     import grpc
 
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
-        call = channel.unary_unary(f"/{SERVICE}/{method}", type(request).SerializeToString, Response.FromString)
+        method_of = channel.unary_unary(f"/{SERVICE}/{method}", type(request).SerializeToString, Response.FromString)
         try:
-            return call(request, timeout=SECONDS), "OK"
+            return method_of(request, timeout=SECONDS), "OK"
         except grpc.RpcError as error:
             return None, error.code().name
 
 
 @contextmanager
 def backend():
-    """A service that answers at random, or as the picture's bytes say; its address and (context, request, answer)s."""
+    """A service that answers at random, or as the picture's bytes say.
+
+    Yields its address and a list that gets (peer, seconds left, request, answer) of each call.
+    """
     codecs = messages()["DetectRequest"].FromString, messages()["DetectResponse"].SerializeToString
-    asked, both = [], Barrier(2)
+    calls, both = [], Barrier(2)
     import grpc
 
     def detect(request: Any, context: Any) -> Any:
@@ -96,11 +98,14 @@ def backend():
         found = [{"label": f"thing {random.random()}", "confidence": random.randrange(1, 64) / 64, "box": box}]
         found *= code != "nothing"
         answer = {"model": "starter", "width": random.randrange(999), "height": 9, "detections": found}
-        asked.append((context.peer(), context.time_remaining(), request, answer))
+        calls.append((context.peer(), context.time_remaining(), request, answer))
         if code in STATUS:
             context.abort(grpc.StatusCode[code], text)
         if code == "both":
-            both.wait(DEADLINE / 2)
+            try:
+                both.wait(DEADLINE / 2)
+            except BrokenBarrierError:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the other one did not come meanwhile")
         return messages()["DetectResponse"](**answer)
 
     methods = {"Detect": grpc.unary_unary_rpc_method_handler(detect, *codecs)}
@@ -108,44 +113,43 @@ def backend():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield f"127.0.0.1:{port}", asked
+        yield f"127.0.0.1:{port}", calls
     finally:
         server.stop(DEADLINE).wait()
 
 
 def gateway(report: Report, make: Any) -> None:
     """make(target): an app whose POST /v1/detections asks the gRPC service at the target."""
-    with backend() as (address, asked), served(make(address)) as url:
+    route = "a route @app.post('/v1/detections') that calls Detect at the target, once, and returns a dict"
+    with backend() as (address, calls), made(report, make, address) as api:
 
-        def post(text: str, **more: Any) -> requests.Response:
+        def post(text: str, **more: Any) -> Answer:
             body = {"picture": b64encode(text.encode()).decode(), **more}
-            return requests.post(f"{url}/v1/detections", json=body, timeout=SECONDS)
+            return api.post("/v1/detections", json=body, missing=route)
 
-        came = post("thing").status_code, len(asked)
-        hint = "a route @app.post('/v1/detections') that calls Detect at the target, once, and returns a dict"
-        if not report.expect("POST /v1/detections: its status, and how often it asked", (200, 1), came, hint):
-            return
+        post("thing").require(200)
+        report.require("how often it called the service for that", 1, len(calls), route)
         for text, more in (("thing", {}), ("nothing", {"confidence": 0.25}), ("thing", {"confidence": 0.0})):
-            came = post(text, **more).json()
+            answer, (*_, request, expected) = post(text, **more), calls[-1]
             hint = "take every field by its name: json_format.MessageToDict leaves out those that are 0 or empty"
-            report.expect(f"the service's answer as JSON, for {text}", asked[-1][-1], came, hint)
-            came = {field.name: value for field, value in asked[-1][2].ListFields() if field.name != "picture"}
+            answer.expect(200, json=expected, what=f"the service's answer as JSON, for {text}", hint=hint)
+            actual = {field.name: value for field, value in request.ListFields() if field.name != "picture"}
             hint = "pass the confidence on where the JSON has one, even 0; leave the field unset where it has none"
-            report.expect(f"what arrives beside the picture for {more}", more, came, hint)
-        came = requests.post(f"{url}/v1/detections", json={"picture": "A"}, timeout=SECONDS).status_code
-        report.expect("what is not base64 is refused", 422, came, "Pydantic's Base64Bytes checks and decodes it")
+            report.expect(f"what arrives beside the picture for {more}", more, actual, hint)
+        bad = api.post("/v1/detections", json={"picture": "A"}, hint="Pydantic's Base64Bytes checks and decodes it")
+        bad.expect(422, what="what is not base64 is refused")
         for code, status in STATUS.items():
             answer = post(f"{code}:{(text := str(random.random()))}")
             hint = "catch grpc.RpcError: code() gives the status, details() the `detail`, except with a 500"
-            came = answer.status_code, text in answer.text
-            report.expect(f"{code}: status, and whether details are told", (status, status != 500), came, hint)
-        came, hint = asked[-1][1] <= DEADLINE + 1, f"stub.Detect(request, timeout={DEADLINE}) gives it one"
-        report.expect(f"the calls have a deadline of {DEADLINE} s", True, came, hint)
-        came, hint = len({each[0] for each in asked}), "open the channel once, not in the route"
-        report.expect("all calls come by one connection", 1, came, hint)
-        came = [answer.status_code for answer in ThreadPoolExecutor(2).map(post, ["both", "both"])]
+            answer.expect(status, what=f"{code}: the status", hint=hint)
+            report.expect(f"{code}: whether its details are told", status != 500, text in answer.text, hint)
+        hint = f"stub.Detect(request, timeout={DEADLINE}) gives it one"
+        report.expect("the calls have a deadline, in seconds", between(0, DEADLINE + 1), calls[-1][1], hint)
+        hint = "open the channel once, not in the route"
+        report.expect("all calls come by one connection", 1, len({peer for peer, *_ in calls}), hint)
         hint = "a call that waits must not hold up the others: a plain `def` route runs in a thread of its own"
-        report.expect("two requests are served at once", [200, 200], came, hint)
+        for answer in at_once(post, ["both", "both"]):
+            answer.expect(200, what="one of two requests at once", hint=hint)
 
 
 EXERCISES = {"1": count, "2": gateway}

@@ -87,7 +87,8 @@ class Answer:
         lacking = [name for name in headers if name not in self.headers]
         if allowed and self.status not in allowed:
             hint = self._hint(allowed, hint or self.hint, hints or {})
-            expected, actual = " or ".join(map(str, allowed)), self.said
+            expected = f"{allowed[0]} to {allowed[-1]}" if len(allowed) > 2 else " or ".join(map(str, allowed))
+            actual = self.said
         elif lacking:
             expected, actual = f"the headers {', '.join(headers)}", f"no {', '.join(lacking)}"
         elif json is not ANY:
@@ -108,10 +109,12 @@ class Answer:
             return hints[self.status]
         if self.absent:
             return self.missing or hint
-        if self.status == 500 and min(allowed) < 400:
-            return BROKE if self.crash else BROKE_THERE
+        if self.crash and min(allowed) < 400:
+            return BROKE
         if self.status == 422 and not hint:
             return f"the route refuses what the exercise sends: {self.text[:300]}"
+        if self.status == 500 and not hint:
+            return BROKE_THERE
         return hint or f"the decorator says which status a success has: status_code={allowed[0]}"
 
 
@@ -121,8 +124,9 @@ class Probe:
     missing: the hint where the app has no such route. A request that gets no answer within `seconds` is noted as such.
     """
 
-    def __init__(self, report: Report, url: str, seconds: float = SECONDS, is_ours: bool = False):
-        self.report, self.url, self.seconds, self.is_ours = report, url, seconds, is_ours
+    def __init__(self, report: Report, url: str, seconds: float = SECONDS, stop: Callable[[], None] | None = None):
+        self.report, self.url, self.seconds = report, url, seconds
+        self.stop = stop  # ends the server, where the check runs it
 
     def request(self, method: str, path: str, *, hint: str = "", missing: str = "", **sent: Any) -> Answer:
         """Raises requests.ConnectionError where nobody listens at a URL that the student gave."""
@@ -130,7 +134,7 @@ class Probe:
         try:
             response = requests.request(method, url, **{"timeout": self.seconds, **sent})
         except requests.ConnectionError:
-            if not self.is_ours:
+            if self.stop is None:
                 raise
         except requests.Timeout:
             pass
@@ -156,26 +160,29 @@ def served(report: Report, target: Any, seconds: float = SECONDS) -> Iterator[Pr
     if isinstance(target, str):
         yield Probe(report, target.rstrip("/"), seconds)
         return
-    before, app = len(report.lines), Watched(target)
+    before, app, wrong = len(report.lines), Watched(target), True
     try:
         server = serve(app, port=0)
     except ServerFailed:
         report.require("the app starts", "it starts", app.not_started or "it does not", "its lifespan raised an error")
     try:
-        yield Probe(report, server.url, seconds, is_ours=True)
+        yield Probe(report, server.url, seconds, server.stop)
+        wrong = not all(right for right, _ in report.lines[before:])
     finally:
         server.stop()
-        if (routes := twice(target)) and not all(right for right, _ in report.lines[before:]):
+        if wrong and (routes := twice(target)):
             del report.lines[before:]  # what the older function answers would only confuse
             actual = f"this app has two functions for {', '.join(routes)}"
-            report.expect("one function for each route", "one", actual, AGAIN)
+            report.require("one function for each route", "one", actual, AGAIN)
 
 
 @contextmanager
 def made(report: Report, make: Any, *args: Any, seconds: float = SECONDS) -> Iterator[Probe]:
     """A probe of the app that the student's function makes of `args`."""
-    app = make(*args) if callable(make) and not hasattr(make, "routes") else None
-    report.require("the function makes an app", "an app", type(app).__name__, FACTORY) if not callable(app) else None
+    is_function = callable(make) and not hasattr(make, "routes")
+    app = make(*args) if is_function else None
+    actual = "an app" if callable(app) else f"it returned {app!r}" if is_function else f"{make!r} is no function"
+    if actual != "an app":
+        report.require("the function makes an app", "an app", actual, FACTORY)
     with served(report, app, seconds) as api:
         yield api
-

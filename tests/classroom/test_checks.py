@@ -1,12 +1,17 @@
 """Each check, both ways: the solution passes; the skeleton and typical mistakes fail with the right hint."""
 
 from collections import Counter
+from contextlib import asynccontextmanager
+from threading import Event
 
 import pytest
 import requests
 from fastapi import FastAPI, HTTPException, UploadFile
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from classroom.checks import check
+from classroom.checks.probe import served
+from classroom.checks.report import Report, between, close, having
 from yololab import Detector, create_app, decode, serve
 from yololab.api.settings import Settings
 from yololab.errors import LabError
@@ -67,8 +72,6 @@ def test_server_that_lets_errors_through(detector, capsys):
 
 
 def test_server_that_answers_text(capsys):
-    from fastapi.responses import PlainTextResponse
-
     def count(file: UploadFile):
         return PlainTextResponse("2 apples")
 
@@ -123,3 +126,114 @@ def test_client_that_ignores_the_status(url, capsys):
 
     assert not check("client", labels).ok
     assert "raise_for_status" in capsys.readouterr().out
+
+
+# what became of the route: not there, there and crashed, answers otherwise
+
+
+def test_a_crash_is_told_with_the_students_line_and_without_a_traceback(capfd):
+    def count(file: UploadFile):
+        return {"apple": 1 + "one"}
+
+    assert not check("server", app_with(count)).ok
+    captured = capfd.readouterr()
+    assert "actual:   500: TypeError: unsupported operand" in captured.out
+    assert ': return {"apple": 1 + "one"})' in captured.out and "raised this error" in captured.out
+    assert "UploadFile" not in captured.out and "Traceback" not in captured.out + captured.err
+
+
+def test_a_route_with_another_method_is_said_to_be_missing(capsys):
+    app = FastAPI()
+    app.get("/count")(lambda: {})
+    assert not check("server", app).ok
+    out = capsys.readouterr().out
+    assert "405: there is no route for POST /count" in out and "@app.post('/count')" in out
+
+
+def test_a_route_that_takes_something_else_is_told_what_it_refused(capsys):
+    assert not check("server", app_with(lambda picture: {})).ok
+    out = capsys.readouterr().out
+    assert "the route refuses what the exercise sends" in out and '"picture"' in out
+
+
+def test_a_crash_behind_a_url_points_to_the_server(capsys):
+    server = serve(app_with(lambda: 1 / 0), port=0)
+    try:
+        assert not check("server", server.url).ok
+    finally:
+        server.stop()
+    assert "which its server has printed" in capsys.readouterr().out
+
+
+def test_an_app_whose_start_fails_is_told_why(capfd):
+    @asynccontextmanager
+    async def lifespan(app):
+        raise KeyError("no model")
+        yield
+
+    assert not check("server", FastAPI(lifespan=lifespan)).ok
+    captured = capfd.readouterr()
+    assert "KeyError: 'no model' (your line " in captured.out and "Traceback" not in captured.out + captured.err
+
+
+def test_a_function_that_crashes_is_told_its_line(capsys):
+    def labels(path, confidence):
+        return [each["label"] for each in {}["detections"]]
+
+    assert not check("client", labels).ok
+    out = capsys.readouterr().out
+    assert "KeyError: 'detections' (your line " in out and 'in {}["detections"]]' in out
+
+
+def test_a_function_that_ends_the_process_ends_only_its_check(capsys):
+    assert not check("client", lambda path, confidence: exit(3)).ok
+    assert "SystemExit: 3" in capsys.readouterr().out
+
+
+def test_two_functions_for_one_route_come_first(detector, capsys):
+    app = app_with(lambda: {"apple": 0})
+    app.post("/count")(solution(detector))
+    assert not check("server", app).ok
+    out = capsys.readouterr().out
+    assert "this app has two functions for POST /count" in out and "makes the app again" in out
+    assert out.count("NOT YET") == 1
+
+
+def test_the_same_right_cell_run_twice_passes(detector):
+    app = app_with(solution(detector))
+    app.post("/count")(solution(detector))
+    assert check("server", app).ok
+
+
+def test_an_error_on_purpose_is_no_crash(capsys):
+    def count(file: UploadFile):
+        raise HTTPException(500, "our mistake")
+
+    assert not check("server", app_with(count)).ok
+    assert 'actual:   500: {"detail":"our mistake"}' in capsys.readouterr().out
+
+
+def test_a_watched_app_answers_and_streams_as_it_would_alone():
+    app = FastAPI()
+    app.get("/stream")(lambda: StreamingResponse(iter(["a", "b"]), 206, {"X-Own": "1"}))
+    with served(Report("any"), app) as api:
+        answer = api.get("/stream")
+    assert (answer.status, answer.text, answer.headers["x-own"], answer.crash) == (206, "ab", "1", "")
+
+
+def test_a_request_without_an_answer_is_noted_as_such():
+    held = Event()
+    app = FastAPI()
+    app.get("/slow")(lambda: held.wait(60))
+    report = Report("any")
+    with served(report, app, seconds=0.1) as api:
+        assert not api.get("/slow").expect(200)
+        held.set()
+    assert "actual:   no answer" in str(report)
+
+
+def test_a_value_given_by_words():
+    assert between(1, 2) == 1.5 and between(1, 2) != 3 and between(1, 2) != "1" and between(0, 1) != True  # noqa: E712
+    assert close(0.1 + 0.2) == 0.3 and {"iou": close(0.3)} == {"iou": 0.1 + 0.2}
+    assert having({"a": 1}) == {"a": 1, "b": 2} and having({"a": 1}) != {"b": 2} and having({"a": 1}) != None  # noqa: E711
+    assert str(between(1, 2)) == "1 to 2"

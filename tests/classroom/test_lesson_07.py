@@ -90,7 +90,7 @@ def test_keyed_by_a_middleware_passes():
         (keyed(lambda given, hashes: given.isascii() and right_key(given, hashes), challenge=False), "with each 401"),
         (lambda hashes: FastAPI(), "put the check on one route only"),
         (lambda hashes: None, "return app"),
-        (FastAPI(), "missing"),
+        (FastAPI(), "the check needs the function"),
     ],
 )
 def test_keyed_mistakes_get_a_hint(make, hint, capsys):

@@ -165,8 +165,8 @@ class Uncounted(Batcher):
 )
 def test_batches_mistakes(kind, hint, monkeypatch, capsys):
     if kind in (Patient, Boundless):  # requests that are never answered
-        monkeypatch.setattr("yololab.checks.lesson_08.LIMIT", 1)
-        monkeypatch.setattr("yololab.kernel_server.GRACE", 0.1)
+        monkeypatch.setattr("classroom.checks.held.LIMIT", 1)
+        monkeypatch.setattr("yololab.serving.kernel.GRACE", 0.1)
     assert not check("08.1", batched(kind)).ok
     assert hint in capsys.readouterr().out
 
@@ -330,7 +330,7 @@ class LastFirst(Line):
 )
 def test_line_mistakes(kind, hint, monkeypatch, capsys):
     if kind in (Unbounded, Short):  # what is waited for never comes
-        monkeypatch.setattr("yololab.checks.lesson_08.LIMIT", 1)
+        monkeypatch.setattr("classroom.checks.held.LIMIT", 1)
     assert not check("08.2", queued(kind)).ok
     assert hint in capsys.readouterr().out
 

@@ -264,7 +264,7 @@ def test_a_smoke_test_that_looks_at_everything():
     ],
 )
 def test_a_smoke_test_that_misses_something(mistake, missed, hint, capsys, monkeypatch):
-    monkeypatch.setattr("yololab.checks.deployments.STUCK", 0.1)
+    monkeypatch.setattr("classroom.checks.deployments.STUCK", 0.1)
     report = check("11.3", smoke(**mistake))
     assert missed in " ".join(text for fine, text in report.lines if not fine)
     assert hint in capsys.readouterr().out
