@@ -35,7 +35,10 @@ def detect(options: argparse.Namespace) -> int:
     settings = Settings()
     inputs = expand(options.paths, options.out)
     _check(options, inputs)
-    detector = Detector(options.model or settings.model, settings.engine, folders=settings.model_folders)
+    try:
+        detector = Detector(options.model or settings.model, settings.engine, folders=settings.model_folders)
+    except ValueError as error:  # an engine whose package is not installed
+        raise LabError(str(error)) from error
     nms_threshold = NMS_THRESHOLD if options.nms_threshold is None else options.nms_threshold
     job = Job(detector, options.confidence, nms_threshold, settings.max_pixels, options.out if options.save else None)
     formats = _formats(options, inputs, detector.labels)
@@ -68,6 +71,7 @@ def _check(options: argparse.Namespace, inputs: Sequence[Input]) -> None:
     """Raise LabError where a file to be written is an input, or looks like one: `--json *.jpg` takes a photo."""
     sources = [each for each in inputs if isinstance(each, Source) and each.kind != "camera"]
     identities = {_identity(Path(source.name)): source.name for source in sources}
+    identities.pop(None, None)
     files = {name: path for name in ("json", "csv", "coco") if (path := getattr(options, name))}
     if len(set(files.values())) < len(files):
         raise LabError(f"{', '.join(f'--{name}' for name in files)} need a file each; some name the same.")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..detections import Detection
-from ..errors import BadImage
+from ..errors import BadImage, LabError
 from ..vision.drawing import annotate
 from ..vision.machine import cores
 from .codecs import Copy, quiet
@@ -127,5 +127,8 @@ def _copy(place: Path | None, fps: float, codec: str | None) -> Iterator[Copy | 
         copy = Copy(part.path, fps, codec)
         try:
             yield copy
-        finally:
-            part.keep = copy.close()
+        except BaseException:  # Ctrl+C among them: what has been written is kept, where it can be read
+            with suppress(LabError):
+                part.keep = copy.close()
+            raise
+        part.keep = copy.close()
