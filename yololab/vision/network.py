@@ -31,6 +31,11 @@ class Reading:
     heads: tuple[Grid, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Of the family."""
+        return self.family.name if self.family else "darknet"
+
+    @property
     def nms(self) -> bool:
         return self.family is None or self.family.nms
 

@@ -196,10 +196,10 @@ def _check_memory(model: onnx.ModelProto, path: Path, size: int) -> None:
     if size > MAX_CHECKED:
         return
     try:
-        values = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except Exception:  # the engine says better what is wrong
         return
-    for value in values:
+    for value in (*graph.value_info, *graph.output):
         numbers = np.prod([float(max(each.dim_value, 1)) for each in value.type.tensor_type.shape.dim])
         if numbers > MAX_NUMBERS:
             raise BrokenModel(f"{path} would need too much memory: {value.name[:80]} has {numbers:.0f} numbers.")

@@ -1,5 +1,6 @@
 """Which family an ONNX file belongs to, told by the shapes of its outputs, their names, and its metadata."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from .onnx_file import OnnxFacts, literal
 from .preparation import Size
 
 DECODED = 16  # YOLOX: e to this power would be a box of nine million cells, so such a number is in pixels
+BOXES = re.compile("box|det")  # in the names of boxes
 Outputs = Mapping[str, np.ndarray]
 
 
@@ -74,7 +76,7 @@ def _chosen(fitting: list[str], facts: OnnxFacts, size: Size, classes: int, tabl
     if "yolov5" not in fitting:
         return "yolov10" if "yolov10" in fitting and classes > 2 else None
     if on_anchors or not on_grid:
-        return "yolov5" if on_anchors or "names" in facts.metadata else None  # as its exporter writes them
+        return "yolov5" if on_anchors or facts.labels else None  # as its exporter writes them
     if (table[0, :, 4] == 1).all():
         return "yolov6"
     return "yolox-decoded" if np.abs(table[0, :, :4]).max() > DECODED else "yolox"
@@ -93,6 +95,6 @@ def _pair(tables: Outputs, classes: int) -> list[str]:
     for logits, boxes in (names, names[::-1]) if len(names) == 2 else ():
         first, second = tables[logits], tables[boxes]
         alike = first.ndim == second.ndim == 3 and first.shape[1] == second.shape[1] and second.shape[2] == 4
-        if alike and first.shape[2] in (classes, classes + 1) and "box" not in logits:
+        if alike and first.shape[2] in (classes, classes + 1) and not BOXES.search(logits):
             return [logits, boxes]
     return []

@@ -36,10 +36,12 @@ Size = tuple[int, int]
 class Engine(Protocol):
     """What a detector needs of an engine; safe to call from many threads.
 
-    name: which of NAMES it is. nms: whether boxes of one object still need suppression.
+    name: which of NAMES it is. family: "darknet", or one of `families.FAMILIES`.
+    nms: whether boxes of one object still need suppression.
     """
 
     name: str
+    family: str
     nms: bool
 
     def __call__(self, pictures: "Sequence[np.ndarray]") -> "list[np.ndarray]":

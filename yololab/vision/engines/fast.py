@@ -52,7 +52,7 @@ class FastEngine:
     CALM = 8  # pictures in a row that met no other, until the next one gets all threads
 
     def __init__(self, name: str, reading: Reading, all_threads: Run, one_thread: Run) -> None:
-        self.name, self.nms, self._reading = name, reading.nms, reading
+        self.name, self.nms, self.family, self._reading = name, reading.nms, reading.name, reading
         self._all_threads, self._one_thread = all_threads, one_thread
         self._running, self._calm, self._lock = 0, self.CALM, Lock()
         width, height = reading.preparation.size

@@ -48,7 +48,7 @@ def onnx_engine(model: Model, size: Size) -> Engine:
 class OpenCVEngine:
     """A Darknet net, one caller at a time."""
 
-    name, nms = "opencv", True
+    name, family, nms = "opencv", "darknet", True
 
     def __init__(self, model: Model, size: Size, scale: float = 1 / 255, keep_low_scores: bool = True) -> None:
         """Load the net, to be fed RGB pictures of `size` (width, height) times `scale`.
