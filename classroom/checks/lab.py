@@ -25,14 +25,14 @@ def server(report: Report, target: Any) -> None:
             data = (ROOT / "images" / name).read_bytes()
             counts = dict(Counter(found.label for found in detector(decode(data))))
             answer = api.post("/count", files={"file": (name, data)}, missing=ROUTE)
-            answer.require(200, what=f"POST /count answers for {name}")
+            answer.require(200, f"POST /count answers for {name}")
             hint = "return a dict: FastAPI makes JSON of it"
             report.require(f"the answer for {name} is JSON", "application/json", answer.media_type, hint)
             answer.expect(json=counts, what=f"the objects of {name} are counted", hint=COUNT)
         broken = api.post("/count", files={"file": b"not a picture"})
-        broken.expect(415, what="a text file is refused with 415", hint=STATUS)
+        broken.expect(415, "a text file is refused with 415", STATUS)
         missing = api.post("/count", hint="do not give file a default value")
-        missing.expect(422, what="no file at all is refused with 422")
+        missing.expect(422, "no file at all is refused with 422")
 
 
 def client(report: Report, ask: Callable) -> None:

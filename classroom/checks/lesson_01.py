@@ -56,15 +56,15 @@ def notes(report: Report, target: Any) -> None:
         report.expect("POST after a DELETE overwrites nothing", sorted([second, third]), listed(), hint)
         new = f"/notes/{random.randint(10**6, 10**7)}"
         hint = "PUT makes the note where there is none, and says so: response.status_code = 201"
-        api.put(new, json={"text": third}, hint=hint, missing=hint).require(201)
+        api.put(new, json={"text": third}, hint=hint).require(201)
         hint = "201 is for a new note only: look whether it is there before you write it"
-        api.put(new, json={"text": fourth}).expect((200, 204), what="PUT once more: the status", hint=hint)
+        api.put(new, json={"text": fourth}).expect((200, 204), "PUT once more: the status", hint)
         hint = "PUT replaces what stands under the id of the URL; it takes no new id, and adds nothing a second time"
         report.expect("two PUTs leave one note, the last", sorted([second, third, fourth]), listed(), hint)
         hint = "FastAPI answers so by itself, as long as no route of yours takes PATCH"
-        api.patch(two, hint=hint).expect(405, headers=("Allow",), what="PATCH of a note: status and header")
+        api.patch(two, hint=hint).expect(405, "PATCH of a note: status and header", headers=("Allow",))
         hint = "text: str = Body(embed=True), without a default value"
-        api.post("/notes", json={"txt": first}, hint=hint).expect(422, what="POST /notes without text")
+        api.post("/notes", json={"txt": first}, hint=hint).expect(422, "POST /notes without text")
 
 
 def alarms(report: Report, target: Any) -> None:
@@ -76,12 +76,12 @@ def alarms(report: Report, target: Any) -> None:
         label, other = random.sample([each for each in known if each not in taken], 2)
         one = _created(api, "/alarms", "label", label)
         hint = "an error is a status, not a success with {'error': ...}: raise HTTPException(422, ...)"
-        api.post("/alarms", json={"label": token_hex(4)}, hint=hint).expect(422, what="POST of an unknown label")
+        api.post("/alarms", json={"label": token_hex(4)}, hint=hint).expect(422, "POST of an unknown label")
         hint = "look through the labels in alarms.values() before you make an alarm; 409 is for what clashes"
-        api.post("/alarms", json={"label": label}, hint=hint).expect(409, what="POST of the same label again")
+        api.post("/alarms", json={"label": label}, hint=hint).expect(409, "POST of the same label again")
         hint = "take muted: bool = Body(embed=True), store it, and return the alarm"
         for muted in (True, False):
-            api.patch(one, json={"muted": muted}, hint=hint, missing=hint).expect(200)
+            api.patch(one, json={"muted": muted}, hint=hint).expect(200)
             report.expect(f"GET shows muted {muted}", muted, _json(api.get(one), {}).get("muted"), hint)
         before, number = _json(api.get("/alarms"), []), _json(api.get(one), {}).get("id")
         for old in (f"createAlarm?label={other}", f"muteAlarm?id={number}", f"deleteAlarm?id={number}", "getAlarms"):
@@ -106,7 +106,7 @@ def _created(api: Probe, path: str, field: str, value: str) -> str:
     hint = f"take response: Response as an argument, and set response.headers['Location'] = f'{path}/...'"
     api.report.require("its header Location", Such(f"{path}/...", lambda text: "/" in text), location, hint)
     hint = f"Location must lead to what was made, so this route is needed: @app.get('{path}/{{id}}')"
-    found = api.get(posted.location, missing=hint, hint=hint).require(200)
+    found = api.get(posted.location, hint=hint).require(200)
     hint = f"store a dictionary with id and {field}, and return it from POST and from GET"
     api.report.expect(f"it has the {field} that was sent", value, _json(found, {}).get(field), hint)
     return posted.location
@@ -115,10 +115,10 @@ def _created(api: Probe, path: str, field: str, value: str) -> str:
 def _deleted(api: Probe, url: str) -> None:
     """DELETE twice: 204, then 404."""
     hint = "put status_code=204 into the decorator, and return nothing"
-    api.delete(url, hint=hint, missing=hint).require(204)
+    api.delete(url, hint=hint).require(204)
     hint = "where the id is not in the dictionary (any more), raise HTTPException(404, ...)"
-    api.delete(url, hint=hint).require(404, what="DELETE once more")
-    api.get(url, hint=hint).require(404, what="GET of what was deleted")
+    api.delete(url, hint=hint).require(404, "DELETE once more")
+    api.get(url, hint=hint).require(404, "GET of what was deleted")
 
 
 EXERCISES = {"1": by_hand, "2": notes, "3": alarms}

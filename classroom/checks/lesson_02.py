@@ -37,7 +37,7 @@ def iou(report: Report, target: Any) -> None:
         for what, other, expected in (("overlap", b, both / either), ("are the same", a, 1), ("only touch", beside, 0)):
             answer = api.post("/iou", json={"a": a, "b": other}, missing=missing)
             refused = f"the route refuses two right boxes: {answer.text}"
-            answer.require(200, what=f"POST /iou answers for boxes that {what}", hints={422: refused})
+            answer.require(200, f"POST /iou answers for boxes that {what}", hints={422: refused})
             hint = "answer a dictionary with the key iou: return {'iou': iou(pair.a, pair.b)}, not rounded"
             answer.expect(json={"iou": close(expected)}, what=f"the IoU of boxes that {what}", hint=hint)
         for what, side, body, hint in bodies:
@@ -55,16 +55,16 @@ def cameras(report: Report, target: Any) -> None:
     with served(report, target) as api:
         answers = [made := api.post("/cameras", json=whole, missing=missing)]
         refused = f"the route refuses a camera that is right: {made.text}"
-        made.require(201, what="POST /cameras makes a camera", hints={422: refused})
+        made.require(201, "POST /cameras makes a camera", hints={422: refused})
         made.expect(json=public, what="POST /cameras answers name and fps", hint=form)
-        answers.append(api.get(one, hint=form).expect(200, json=public, what="GET /cameras/{name} answers the same"))
+        answers.append(api.get(one, hint=form).expect(200, "GET /cameras/{name} answers the same", json=public))
         answers.append(api.post("/cameras", json=whole, hint="raise HTTPException(409, ...) if it is taken"))
-        answers[-1].expect(409, what="the same name once more")
+        answers[-1].expect(409, "the same name once more")
         for method in ("GET", "DELETE"):
             absent = f"there is no route for {method} /cameras/{{name}} yet"
             hint = "let find() raise, and answer with a function under @camera_app.exception_handler(UnknownCamera)"
             answer = api.request(method, f"/cameras/{(name := token_hex(4))}", hint=hint)
-            answer.expect(404, what=f"{method} of an unknown camera", hints={405: absent})
+            answer.expect(404, f"{method} of an unknown camera", hints={405: absent})
             known = Such("the sorted names", lambda names: public["name"] in names and names == sorted(names))
             body = {"detail": Such(f"a text with {name}", lambda text, name=name: name in text), "known": known}
             hint = "error.args[0] is the name; JSONResponse({'detail': ..., 'known': sorted(cameras)}, 404)"
@@ -82,7 +82,7 @@ def cameras(report: Report, target: Any) -> None:
         report.expect("answers that hold the password, by status", [], leaks, hint)
         hint = "@camera_app.delete('/cameras/{name}', status_code=204) takes it out of the dictionary, returns nothing"
         api.delete(one, hint=hint).expect(204)
-        api.get(one, hint=hint).expect(404, what="GET after the DELETE")
+        api.get(one, hint=hint).expect(404, "GET after the DELETE")
 
 
 def named(report: Report, target: Any) -> None:
@@ -113,9 +113,8 @@ def named(report: Report, target: Any) -> None:
 def _refused(answer: Answer, what: str, loc: list) -> Answer:
     """A 422 whose entries have type and msg and a loc that begins with `loc`."""
     entry = Such(f"[type, msg, loc {loc}...]", lambda each: {"type", "msg"} <= set(each) and each["loc"][:2] == loc)
-    return answer.expect(422, what=f"{what} is refused").expect(
-        json={"detail": [entry]}, what=f"{what}: where it is wrong", hint=LIST
-    )
+    answer.expect(422, f"{what} is refused")
+    return answer.expect(json={"detail": [entry]}, what=f"{what}: where it is wrong", hint=LIST)
 
 
 EXERCISES = {"1": iou, "2": cameras, "3": named}

@@ -33,27 +33,27 @@ def albums(report: Report, target: Any) -> None:
         own, unknown = f"/albums/{make(api, '/albums', {'name': name})['id']}", f"/albums/{UNKNOWN}"
         hint = 'with a parameter response: Response, set response.headers["Location"] to the path of the new album'
         second = api.post("/albums", json={"name": name[:-1]}, hint=hint).expect(201, headers=("Location",))
-        api.get(second.location, hint=hint).expect(200, json=second.json, what="Location leads to the new album")
+        api.get(second.location, hint=hint).expect(200, "Location leads to the new album", json=second.json)
         for method in ("GET", "DELETE"):
             answer = api.request(method, unknown, hint="session.get gives None: answer 404")
-            answer.expect(404, what=f"{method} of an unknown album")
+            answer.expect(404, f"{method} of an unknown album")
         for length in (0, 51):
             answer = api.post("/albums", json={"name": "x" * length}, hint=LIMITS)
-            answer.expect(422, what=f"a name of {length} characters is refused")
+            answer.expect(422, f"a name of {length} characters is refused")
         right = True
         for text, status, what in (
             (name, 409, "a taken name is a conflict"),
             (name, 409, "and a second time"),
             (f"not {name}"[:50], 201, "the next new name is none"),
         ):
-            right &= bool(api.post("/albums", json={"name": text}).expect(status, what=what, hint=UNIQUE))
+            right &= bool(api.post("/albums", json={"name": text}).expect(status, what, UNIQUE))
         if right:
             race(api)
-        api.delete(own, hint=GONE).expect(204, what="DELETE of an album")
-        api.get(own, hint=GONE).expect(404, what="GET after the DELETE")
-        api.delete(own, hint=GONE).expect(404, what="DELETE once more")
+        api.delete(own, hint=GONE).expect(204, "DELETE of an album")
+        api.get(own, hint=GONE).expect(404, "GET after the DELETE")
+        api.delete(own, hint=GONE).expect(404, "DELETE once more")
         again = api.post("/albums", json={"name": name}, hint="delete the row, and commit")
-        again.expect(201, what="its name is free again")
+        again.expect(201, "its name is free again")
 
 
 def race(api: Probe) -> None:
@@ -79,7 +79,7 @@ def cameras(report: Report, target: Any) -> None:
         patch(api, own, api.get(own).json)
         for method in ("PUT", "PATCH"):
             answer = api.request(method, f"/cameras/{UNKNOWN}", json={"name": "x"}, hint="as in read_camera")
-            answer.expect(404, what=f"{method} of an unknown camera")
+            answer.expect(404, f"{method} of an unknown camera")
 
 
 def put(api: Probe, own: str, camera: dict) -> None:
@@ -90,8 +90,8 @@ def put(api: Probe, own: str, camera: dict) -> None:
         answer = api.put(own, json={"name": reset["name"]})
         if not answer.expect(200, json=reset, what=what, hint=_or_loads(answer, hint)):
             return
-    api.get(own).expect(200, json=reset, what="what PUT answered is stored", hint="commit the session")
-    api.put(own, json={"place": "x"}).expect(422, what="PUT without a name is refused", hint="as in POST")
+    api.get(own).expect(200, "what PUT answered is stored", "commit the session", json=reset)
+    api.put(own, json={"place": "x"}).expect(422, "PUT without a name is refused", "as in POST")
 
 
 def patch(api: Probe, own: str, camera: dict) -> None:
@@ -104,12 +104,12 @@ def patch(api: Probe, own: str, camera: dict) -> None:
     api.patch(own, json={"active": True})
     hint = "false and an empty text are values, too: do not ask `if value:`, ask which fields were set"
     answer = api.patch(own, json={"active": False, "place": ""}, hint=hint)
-    answer.expect(200, json=empty, what="PATCH to false and to an empty text counts")
+    answer.expect(200, "PATCH to false and to an empty text counts", json=empty)
     hint = "keep the types str and bool, without | None, and give Field(default=None): defaults are not checked"
     for field in ("name", "place", "active"):
-        api.patch(own, json={field: None}, hint=hint).expect(422, what=f"PATCH of {field} to null is refused")
+        api.patch(own, json={field: None}, hint=hint).expect(422, f"PATCH of {field} to null is refused")
     before = api.get(own).json
-    api.patch(own, json={}).expect(200, json=before, what="PATCH with {} changes nothing", hint="{} is no mistake")
+    api.patch(own, json={}).expect(200, "PATCH with {} changes nothing", "{} is no mistake", json=before)
 
 
 def _or_loads(answer: Answer, hint: str) -> str:
@@ -125,7 +125,7 @@ def hits(report: Report, target: Any) -> None:
         rows += [api.post("/detections", json={"label": label, "confidence": each}).json for each in values[1:]]
         api.post("/detections", json={"label": f"{label}-2", "confidence": 0.97})
         hint = 'answer {"total": ..., "items": [...]}; total counts all that fit, an item has id, label and confidence'
-        first = api.get(f"/detections?label={label}&limit=1", hint=hint, missing=hint)
+        first = api.get(f"/detections?label={label}&limit=1", hint=hint)
         page = {"total": len(rows), "items": rows[:1]}
         first.require(200, json=page, what="GET /detections, one item of one label", hints={405: hint})
         sure = [each for each in rows if each["confidence"] >= 0.5]
@@ -146,10 +146,10 @@ def hits(report: Report, target: Any) -> None:
             report.expect(f"total and ids for label=...&{query}", expected, actual, hint)
         none = {"total": 0, "items": []}
         injected = api.get("/detections", params={"label": f"{label}' OR '1'='1"}, hint="never build SQL from a text")
-        injected.expect(200, json=none, what="an injected label")
+        injected.expect(200, "an injected label", json=none)
         hint = "Query(ge=..., le=...) for the numbers, Literal[...] for sort"
         for bad in ("limit=0", "limit=101", "offset=-1", "min_confidence=1.5", "sort=label"):
-            api.get(f"/detections?{bad}", hint=hint).expect(422, what=f"{bad} is refused")
+            api.get(f"/detections?{bad}", hint=hint).expect(422, f"{bad} is refused")
 
 
 EXERCISES = {"1": albums, "2": cameras, "3": hits}

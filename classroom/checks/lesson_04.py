@@ -53,7 +53,7 @@ def fraud(report: Report, target: Any) -> None:
             body = {key: value for key, value in (LUNCH | change).items() if value is not None}
             _pay(api, body, hint=hint).expect(422, what=f"422 for {_text(change)}".replace("null", "left out"))
         hint = "declare the threshold as a float with Query(ge=0, le=1)"
-        _pay(api, LUNCH, 1.5, hint=hint).expect(422, what="422 for the threshold 1.5")
+        _pay(api, LUNCH, 1.5, hint=hint).expect(422, "422 for the threshold 1.5")
 
 
 def _decides(api: Probe) -> None:
@@ -103,8 +103,8 @@ def digits(report: Report, target: Any) -> None:
             ("top=0", 422, png, {"top": 0}, "an int with Query(ge=1, le=10)"),
             ("top=11", 422, png, {"top": 11}, "an int with Query(ge=1, le=10)"),
         ):
-            upload(data, **more, hint=hint).expect(status, what=f"{status} for {what}")
-        api.post("/v1/digits", hint="give file no default value").expect(422, what="422 for no file")
+            upload(data, **more, hint=hint).expect(status, f"{status} for {what}")
+        api.post("/v1/digits", hint="give file no default value").expect(422, "422 for no file")
 
 
 def _answers(answer: Answer, *fields: str) -> dict:

@@ -71,7 +71,7 @@ def failure(report: Report, make: Callable) -> None:
         works.wait(held.LIMIT)
         answers = [api.post("/trial", timeout=held.LIMIT)]
         fail.set()
-        failing.result().expect(422, what="a request that fails", hint="catch the ValueError of detect()")
+        failing.result().expect(422, "a request that fails", "catch the ValueError of detect()")
         answers.append(api.post("/trial", timeout=held.LIMIT))
     actual = sorted(((answer.json or {}).get("number", answer.status) for answer in answers), key=str)
     report.expect("quota 2, the first fails during the second: the others' numbers", [1, 2], actual, OWN_NUMBER)

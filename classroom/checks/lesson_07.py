@@ -24,6 +24,9 @@ from .report import Report, Such, having
 
 PIECE, MAX_BYTES = 2**16, 64 * 2**20  # bytes of an endless body: sent at a time, and at most
 ABSENT = "only the header counts, and a missing one is no 422 and no 500: auto_error=False, then `given or ''`"
+STOLEN = "what lies in `hashes` is no key itself: hash what came"
+UMLAUT = "hash first, given.encode(): compare_digest takes ASCII only"
+CHALLENGE = "HTTP wants this header with each 401: HTTPException takes headers={...}"
 WHOLE = "compare the SHA-256 of the whole header with each of `hashes`, and raise an HTTPException if none fits"
 SCOPES = "grant what was asked for AND is in users[name]['scopes']; whoever asks for nothing gets all of their own"
 TOKEN = "HS256, aud 'lab', sub the name; decode with algorithms=['HS256'], audience='lab'; {'name': claims['sub']}"
@@ -34,35 +37,26 @@ def keyed(report: Report, make: Callable) -> None:
     """keyed(hashes): an app with GET /health for all, and GET /v1/labels for those with a key."""
     keys = [token_urlsafe(32) for _ in range(2)]
     hashes = {sha256(key.encode()).hexdigest() for key in keys}
-    in_query = "a right key, but in the query,"
     with made(report, make, hashes) as api:
 
-        def labels(key: str | bytes | None, path: str = "/v1/labels") -> Answer:
-            return api.get(path, headers={"X-API-Key": key})
+        def labels(key: str | bytes | None, query: str = "") -> Answer:
+            return api.get(f"/v1/labels{query}", headers={"X-API-Key": key})
 
         hint = "put the check on one route only"
-        api.get("/health", hint=hint, missing=hint).expect(200, what="GET /health asks for no key")
+        api.get("/health", hint=hint).expect(200, "GET /health asks for no key")
         hint = "hash what came in X-API-Key with sha256(...).hexdigest(), compare it with each; return the labels"
         listed = Such("the labels", lambda json: "traffic light" in str(json))
         for key in keys:
-            labels(key).require(200, json=listed, what="a right key gets in, and gets the labels", hint=hint)
-        labels(token_urlsafe(32)).require(401, what="a wrong key is refused with 401", hint=WHOLE)
-        _refused(
-            report,
-            ("half a key", labels(keys[0][:21]), WHOLE),
-            (
-                "a stolen hash, used as a key,",
-                labels(min(hashes)),
-                "what lies in `hashes` is no key itself: hash what came",
-            ),
-            (
-                "a key with an umlaut",
-                labels(b"schl\xfcssel"),
-                "hash first, given.encode(): compare_digest takes ASCII only",
-            ),
-            (in_query, labels(None, f"/v1/labels?X-API-Key={keys[0]}&api_key={keys[0]}"), ABSENT),
-            ("no key", labels(None), ABSENT),
-        )
+            labels(key).require(200, "a right key gets in, and gets the labels", hint, json=listed)
+        labels(token_urlsafe(32)).require(401, "a wrong key is refused with 401", WHOLE)
+        for what, given, query, hint in (
+            ("half a key", keys[0][:21], "", WHOLE),
+            ("a stolen hash, used as a key,", min(hashes), "", STOLEN),
+            ("a key with an umlaut", b"schl\xfcssel", "", UMLAUT),
+            ("a right key, but in the query,", None, f"?X-API-Key={keys[0]}&api_key={keys[0]}", ABSENT),
+            ("no key", None, "", ABSENT),
+        ):
+            _refused(labels(given, query), what, hint)
 
 
 def login(report: Report, make: Callable) -> None:
@@ -73,23 +67,17 @@ def login(report: Report, make: Callable) -> None:
     hint = "@app.post('/token') with OAuth2PasswordRequestForm; verify the password against users[name]['hash']"
     tokens = []
     with made(report, make, users, key) as api:
-        for name, asked, granted in (
-            (boss, "", "admin read"),
-            (boss, "read", "read"),
-            (clerk, "read admin", "read"),
-            (clerk, "", "read"),
-        ):
+        logins = ((boss, "", "admin read"), (boss, "read", "read"), (clerk, "read admin", "read"), (clerk, "", "read"))
+        for name, asked, granted in logins:
             form = {"username": name, "password": password, "scope": asked}
-            answer = api.post("/token", data=form, missing=hint).require(
-                200, what=f"POST /token, scope {asked!r}", hint=hint
-            )
+            answer = api.post("/token", data=form, hint=hint).require(200, f"POST /token with the scope {asked!r}")
             tokens.append(str(answer.json.get("access_token")))
             actual = " ".join(sorted(str(answer.json.get("scope")).split()))
             report.expect(f"the scopes that it grants to {name[:5]}", granted, actual, SCOPES)
         with patch("argon2.PasswordHasher.verify", return_value=False) as verify:
             forms = [{"username": name, "password": "wrong"} for name in (boss, f"nobody-{token_hex(4)}")]
             wrong, nobody = (api.post("/token", data=form) for form in forms)
-        wrong.expect((400, 401), what="a wrong password: 400 or 401", hint=SAME)
+        wrong.expect((400, 401), "a wrong password: 400 or 401", SAME)
         report.expect("an unknown name: just the same", (wrong.status, wrong.text), (nobody.status, nobody.text), SAME)
         hint = "for an unknown name, verify against the hash of a random password, made once beforehand"
         report.expect("two wrong logins cost two verifications", 2, verify.call_count, hint)
@@ -106,7 +94,7 @@ def _tokens(api: Probe, boss: str, key: bytes, tokens: list[str]) -> None:
         return api.get(path, headers={"Authorization": f"Bearer {token}"})
 
     for token, whose in ((tokens[0], "your token"), (jwt.encode(whole, key, "HS256"), "a token of the check's")):
-        call("/me", token).require(200, json=having({"name": boss}), what=f"GET /me knows {whose}", hint=TOKEN)
+        call("/me", token).require(200, f"GET /me knows {whose}", TOKEN, json=having({"name": boss}))
     hint = "compare SecurityScopes with the token's scope, a string with spaces; 403 says: known, and not allowed"
     actual = [call("/admin", token).status for token in tokens]
     api.report.expect("GET /admin: 200 with the scope admin, 403 without", [200, 403, 403, 403], actual, hint)
@@ -118,8 +106,9 @@ def _tokens(api: Probe, boss: str, key: bytes, tokens: list[str]) -> None:
         "a token signed with another key": jwt.encode(whole, token_bytes(32), "HS256"),
         "a token without a signature": jwt.encode(whole, "", "none"),
     }
-    answers = [(what, call("/me", token), hint) for what, token in forged.items()]
-    _refused(api.report, *answers, ("no token", api.get("/me"), hint), scheme="Bearer")
+    for what, token in forged.items():
+        _refused(call("/me", token), what, hint, "Bearer")
+    _refused(api.get("/me"), "no token", hint, "Bearer")
 
 
 def uploader(report: Report, make: Callable) -> None:
@@ -134,7 +123,7 @@ def uploader(report: Report, make: Callable) -> None:
             for name in ("apple.jpg", "apple.jpg", "notes.txt", "../../x.jpg", "large.jpg"):
                 file = (name, apple + bytes(900_000 * (name == "large.jpg")))
                 answer = api.post("/upload", files={"file": file}, missing=hint)
-                answer.require(201, what=f"a picture called {name} is taken", hint=hint)
+                answer.require(201, f"a picture called {name} is taken", hint)
                 told.append(f"site/uploads/{answer.json.get('name')}")
             hint = "write each under a name of your own, token_hex(8) + '.jpg', and tell that name; never file.filename"
             kept = _files(home)
@@ -147,7 +136,7 @@ def uploader(report: Report, make: Callable) -> None:
                 ("a cut PNG of 20 megapixels", bomb[:999], 413, "decode(data, max_pixels=...) reads the header first"),
             ):
                 answer = api.post("/upload", files={"file": ("x.jpg", data)}, hint=hint)
-                answer.expect(status, what=f"{what} is refused: {status}")
+                answer.expect(status, f"{what} is refused: {status}")
             hint = "count while the body comes in, not afterwards: FastAPI(max_body_size=...) does"
             report.expect("an endless body is refused before it ends", (413, True), _pour(api.url), hint)
             report.expect("nothing of these is kept", kept, _files(home), "look first, write afterwards")
@@ -157,14 +146,12 @@ def _files(home: str) -> list[str]:
     return sorted(path.relative_to(home).as_posix() for path in Path(home).rglob("*") if path.is_file())
 
 
-def _refused(report: Report, *answers: tuple[str, Answer, str], scheme: str = "") -> None:
-    """Each (what, answer, hint) is a 401, with a header that says how to do better."""
-    for what, answer, hint in answers:
-        answer.expect(401, what=f"{what} is refused with 401", hint=hint)
-    asked = [answer.headers.get("www-authenticate", "").title() for _, answer, _ in answers]
-    hint = "HTTP wants this header with each 401: HTTPException takes headers={...}"
-    each = Such(f"{scheme or 'a scheme'}, each time", lambda asked: all(it and it.startswith(scheme) for it in asked))
-    report.expect("each of them has WWW-Authenticate", each, asked, hint)
+def _refused(answer: Answer, what: str, hint: str, scheme: str = "") -> None:
+    """A 401, with a header that says how to do better."""
+    if answer.expect(401, f"{what} is refused with 401", hint):
+        challenge = Such(scheme or "a scheme", lambda text: text and text.title().startswith(scheme))
+        asked = answer.headers.get("www-authenticate", "")
+        answer.report.expect("... with the header WWW-Authenticate", challenge, asked, CHALLENGE)
 
 
 def _pour(url: str) -> tuple[int, bool]:

@@ -35,11 +35,11 @@ def batches(report: Report, make: Callable) -> None:
     with made(report, make, calls, largest, 0.1, seconds=held.LIMIT) as api:
         hint = "add GET /stats; before the first call of compute both numbers are 0"
         stats = api.get("/stats", hint=hint)
-        stats.require(200, json={"calls": 0, "largest": 0}, what="GET /stats at first")
+        stats.require(200, "GET /stats at first", json={"calls": 0, "largest": 0})
         hint = f"a lone request goes when the window is over, though fewer than {largest} wait"
         report.require("a lone request is answered", answers([7]), _together(api, [7]), hint)
         report.expect("... by one call, with one number", [[7]], calls.calls, "compute takes a list, here of one")
-        api.post("/predict", json={"x": "seven"}, hint="x: float in the model").expect(422, what="x that is no number")
+        api.post("/predict", json={"x": "seven"}, hint="x: float in the model").expect(422, "x that is no number")
         hint = "compute runs on the event loop; await asyncio.to_thread(compute, numbers) does not hold it up"
         report.expect("compute runs in a thread", False, calls.on_loop, hint)
         actual = _together(api, [-1, *(numbers := sample(range(9, 999), 3))])
@@ -57,7 +57,7 @@ def batches(report: Report, make: Callable) -> None:
         hint = "collect until the batch is full or the window is over; then call compute once for all of it"
         report.expect("the sizes of the batches", [largest] * 2, [len(each) for each in calls.calls], hint)
         stats = api.get("/stats", hint="count where compute is called")
-        stats.expect(200, json={"calls": 2, "largest": largest}, what="GET /stats afterwards")
+        stats.expect(200, "GET /stats afterwards", json={"calls": 2, "largest": largest})
 
 
 def _together(api: Probe, numbers: list[int]) -> dict[int, tuple[Any, Any]]:
@@ -72,7 +72,7 @@ def line(report: Report, make: Callable) -> None:
     work, numbers = Held(partial(_product, salt)), sample(range(1, 99), 1 + places)
     pool = ThreadPoolExecutor(1 + places)
     with made(report, make, work, seconds, places, seconds=held.LIMIT) as api, pool:
-        api.get("/line", hint="add GET /line; both are 0").require(200, json=EMPTY, what="GET /line at the start")
+        api.get("/line", hint="add GET /line; both are 0").require(200, "GET /line at the start", json=EMPTY)
         asked = []
         try:
             for waiting, number in enumerate(numbers):
@@ -98,7 +98,7 @@ def line(report: Report, make: Callable) -> None:
         hint = "answer 422 for work's ValueError, and give the place back whatever happens: try ... finally"
         actual = [api.get("/jobs/0").status for _ in range(places + 2)]
         report.expect("work raises ValueError, again and again", [422] * (places + 2), actual, hint)
-        api.get("/line", hint=hint).expect(200, json=EMPTY, what="GET /line after that")
+        api.get("/line", hint=hint).expect(200, "GET /line after that", json=EMPTY)
 
 
 def _line_of(api: Probe, waiting: int, work: Held) -> Any:

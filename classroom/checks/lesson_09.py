@@ -132,16 +132,16 @@ def gateway(report: Report, make: Any) -> None:
         for text, more in (("thing", {}), ("nothing", {"confidence": 0.25}), ("thing", {"confidence": 0.0})):
             answer, (*_, request, expected) = post(text, **more), calls[-1]
             hint = "take every field by its name: json_format.MessageToDict leaves out those that are 0 or empty"
-            answer.expect(200, json=expected, what=f"the service's answer as JSON, for {text}", hint=hint)
+            answer.expect(200, f"the service's answer as JSON, for {text}", hint, json=expected)
             actual = {field.name: value for field, value in request.ListFields() if field.name != "picture"}
             hint = "pass the confidence on where the JSON has one, even 0; leave the field unset where it has none"
             report.expect(f"what arrives beside the picture for {more}", more, actual, hint)
         bad = api.post("/v1/detections", json={"picture": "A"}, hint="Pydantic's Base64Bytes checks and decodes it")
-        bad.expect(422, what="what is not base64 is refused")
+        bad.expect(422, "what is not base64 is refused")
         for code, status in STATUS.items():
             answer = post(f"{code}:{(text := str(random.random()))}")
             hint = "catch grpc.RpcError: code() gives the status, details() the `detail`, except with a 500"
-            answer.expect(status, what=f"{code}: the status", hint=hint)
+            answer.expect(status, f"{code}: the status", hint)
             report.expect(f"{code}: whether its details are told", status != 500, text in answer.text, hint)
         hint = f"stub.Detect(request, timeout={DEADLINE}) gives it one"
         report.expect("the calls have a deadline, in seconds", between(0, DEADLINE + 1), calls[-1][1], hint)
@@ -149,7 +149,7 @@ def gateway(report: Report, make: Any) -> None:
         report.expect("all calls come by one connection", 1, len({peer for peer, *_ in calls}), hint)
         hint = "a call that waits must not hold up the others: a plain `def` route runs in a thread of its own"
         for answer in at_once(post, ["both", "both"]):
-            answer.expect(200, what="one of two requests at once", hint=hint)
+            answer.expect(200, "one of two requests at once", hint)
 
 
 EXERCISES = {"1": count, "2": gateway}

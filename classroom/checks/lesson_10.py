@@ -48,7 +48,7 @@ def metrics_api(report: Report, target: Any) -> None:
         report.expect("60 more ids and lost paths make no new series", 0, len(new), hint)
         before, counts = _scrape(api)[0], {(DIVIDE, "500"): 1}
         hint = "call_next raises when a route breaks: catch it there, count a 500, and answer a 500"
-        api.get(f"/divide/{ids[0]}/0").expect(500, what="a broken route answers 500", hint=hint)
+        api.get(f"/divide/{ids[0]}/0").expect(500, "a broken route answers 500", hint)
         report.expect("... and is counted once", counts, _settled(api, before, counts), hint)
 
 
@@ -98,7 +98,7 @@ def cached_labels(report: Report, target: Any) -> None:
     hint = "set response.headers['X-Cache'] to 'miss' where the answer was computed, and to 'hit' where it was not"
     with served(report, target) as api:
         computed = _stats(api)
-        new = _post(api, first).require(200, json=_labels(first), what="POST /labels: a new picture")
+        new = _post(api, first).require(200, "POST /labels: a new picture", json=_labels(first))
         report.require("its header X-Cache", "miss", new.headers.get("x-cache"), hint)
         for what, data, name, params, found, hint in (
             ("the same bytes, another name", first, f"{token_hex(4)}.png", {}, "hit", content),
@@ -108,7 +108,7 @@ def cached_labels(report: Report, target: Any) -> None:
             ("the first, at 0.350", first, "photo.jpg", {"confidence": "0.350"}, "hit", value),
         ):
             answer = _post(api, data, name, **params)
-            answer.expect(200, json=_labels(data, **params), what=f"POST /labels: {what}", hint=hint)
+            answer.expect(200, f"POST /labels: {what}", hint, json=_labels(data, **params))
             report.expect(f"... X-Cache for {what}", found, answer.headers.get("x-cache"), hint)
         hint = "each miss calls compute once, and a hit never does (compute itself stays as it was)"
         report.expect("computations so far (GET /stats)", 4, _stats(api) - computed, hint)

@@ -70,21 +70,20 @@ def _post(api: Probe, data: bytes) -> Answer:
 
 def _check_start(api: Probe, model: _Model) -> None:
     """What the app says while the model loads, and after that."""
-    early = "yes" if not model.may_load.is_set() else "no, only when the model was there"
-    api.report.require("it starts while the model loads", "yes", early, AT_ONCE)
+    start = "after the model" if model.may_load.is_set() else "before the model"
+    api.report.require("when it starts", "before the model", start, AT_ONCE)
     health = api.get("/health", missing="add the route, which asks for nothing", hint=AT_ONCE)
-    health.require(200, what="while the model loads: GET /health")
+    health.require(200, "while the model loads: GET /health")
     hint = "there is no model yet: say 503"
-    api.get("/ready", hint=hint).require(503, what="while the model loads: GET /ready")
-    _post(api, b"early").expect(
-        503, headers=("Retry-After",), what="while the model loads: POST /labels", hint=TOO_EARLY
-    )
+    api.get("/ready", hint=hint).require(503, "while the model loads: GET /ready")
+    early = _post(api, b"early")
+    early.expect(503, "while the model loads: POST /labels", TOO_EARLY, headers=("Retry-After",))
     model.may_load.set()
     ready = _await(lambda: api.get("/ready"), 200)
-    ready.require(200, what="once it is loaded: GET /ready", hint="keep what load_model() returns")
+    ready.require(200, "once it is loaded: GET /ready", "keep what load_model() returns")
     labels = _post(api, b"a picture")
     hint = "return model(data), as a list"
-    labels.require(200, json=model.labels, what="once it is loaded: POST /labels", hint=hint)
+    labels.require(200, "once it is loaded: POST /labels", hint, json=model.labels)
 
 
 def _check_stop(api: Probe, model: _Model) -> None:
@@ -95,17 +94,17 @@ def _check_stop(api: Probe, model: _Model) -> None:
         try:
             model.working.wait(LIMIT)
             hint = "the model must not work on the event loop: def, or await asyncio.to_thread(model, data)"
-            api.get("/health", hint=hint).require(200, what="while a picture is in work: GET /health")
+            api.get("/health", hint=hint).require(200, "while a picture is in work: GET /health")
             hint = "it answers at once, and waits for nobody"
-            api.post("/drain").require(range(200, 300), what="POST /drain answers with a 2..", hint=hint)
-            api.get("/ready", hint=late).expect(503, what="after /drain: GET /ready")
-            api.get("/health", hint=late).expect(200, what="after /drain: GET /health")
-            _post(api, b"a late one").expect(200, json=model.labels, what="after /drain: POST /labels", hint=late)
+            api.post("/drain").require(range(200, 300), "POST /drain answers with a 2..", hint)
+            api.get("/ready", hint=late).expect(503, "after /drain: GET /ready")
+            api.get("/health", hint=late).expect(200, "after /drain: GET /health")
+            _post(api, b"a late one").expect(200, "after /drain: POST /labels", late, json=model.labels)
             stop = pool.submit(api.stop)
             _await(lambda: api.get("/health"), NO_ANSWER)
             model.may_answer.set()
             hint = "nothing may take the model away while a picture is in work"
-            held.result().expect(200, json=model.labels, what="stopped: the picture in work is answered", hint=hint)
+            held.result().expect(200, "stopped: the picture in work is answered", hint, json=model.labels)
             stop.result()
         finally:
             model.may_answer.set()

@@ -69,11 +69,11 @@ class Answer:
     def expect(
         self,
         status: int | Sequence[int] | None = None,
+        what: str = "",
+        hint: str = "",
         *,
         headers: Sequence[str] = (),
         json: Any = ANY,
-        what: str = "",
-        hint: str = "",
         hints: Mapping[int, str] | None = None,
     ) -> "Answer":
         """Note one comparison: the status (or one of several), then the headers that must be there, then the JSON.
