@@ -211,10 +211,14 @@ def test_ctrl_c_leaves_whole_files(here):
     for number in range(1, 2000):
         os.link(photo, here / f"{number}.jpg")
     with subprocess.Popen(command(".", "--json", "r.json", "--coco", "c.json"), stdout=subprocess.PIPE) as child:
-        for _ in range(3):
-            child.stdout.readline()
-        child.send_signal(signal.SIGINT)
-        child.stdout.read()
+        try:
+            for _ in range(3):
+                child.stdout.readline()
+            child.send_signal(signal.SIGINT)
+            child.stdout.read()
+            child.wait(60)
+        finally:
+            child.kill()
     assert child.returncode == 130
     results = json.loads((here / "r.json").read_text())
     assert 3 <= len(results) < 2000 and json.loads((here / "c.json").read_text())

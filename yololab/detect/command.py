@@ -128,7 +128,7 @@ def _pictures(job: Job, inputs: list[Input]) -> Generator[Entry, None, None]:
     def work(each: Input) -> Entry:
         return each if isinstance(each, Failure) else detect_picture(job, each)
 
-    with closing(ordered_map(work, inputs, cores())) as entries:
+    with closing(ordered_map(work, inputs, cores() + 1)) as entries:
         for entry in tqdm(entries, total=len(inputs), unit=" pictures", disable=None, leave=False):
             if not isinstance(entry, Failure):
                 counts = Counter(detection.label for detection in entry.detections)

@@ -14,7 +14,8 @@ R = TypeVar("R")
 def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
     """What `function` returns for each item, in the order of the items, from several threads.
 
-    At most twice as many items as threads are taken ahead, so memory does not grow with their number.
+    At most twice as many items as threads are taken ahead, so memory does not grow with their number. With one thread
+    more than cores, one may wait for a disk.
     """
     pool = ThreadPoolExecutor(threads)
     pending: deque[Future[R]] = deque()

@@ -104,7 +104,7 @@ def detect_video(job: Job, source: Source, stride: int, codec: str | None) -> Ge
 
         bar = {"total": ceil(video.count / stride) or None, "unit": " frames", "desc": source.name}
         with closing(ahead(video.frames(stride), AHEAD)) as frames, _copy(place, video.fps / stride, codec) as copy:
-            found = ordered_map(work, frames, cores())
+            found = ordered_map(work, frames, cores() + 1)
             with closing(found):
                 for frame, detections, drawn in tqdm(found, **bar, disable=None, leave=False):
                     if copy:
