@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from . import __version__
 from .detect.options import add_arguments as detect_arguments
@@ -27,7 +28,17 @@ def main(argv: list[str] | None = None) -> int:
     fetch = commands.add_parser("fetch", help="download a model and verify it")
     fetch.add_argument("name", nargs="+", help="its name, see: yololab models")
     fetch.set_defaults(run=_fetch)
-    commands.add_parser("models", help="list the models, installed and known").set_defaults(run=_models)
+    models = commands.add_parser("models", help="list the models, installed and known; add one of your own")
+    models.set_defaults(run=_models)
+    add = models.add_subparsers(metavar="COMMAND").add_parser("add", help="check a model of your own and serve it")
+    add.description = (
+        "Check a model, run it once, say what it is, and copy it into the user's model folder, from where it is served "
+        "as ?model=NAME. Labels come from NAME.names beside it, else from the ONNX file, else from coco.names there; "
+        "what the file cannot tell stands in NAME.toml, see docs/models.md."
+    )
+    add.add_argument("file", type=Path, nargs="+", help="a .onnx, or a .cfg beside its .weights")
+    add.add_argument("--dry-run", action="store_true", help="check it and copy nothing")
+    add.set_defaults(run=_add)
     commands.add_parser("doctor", help="say what is right and wrong on this machine").set_defaults(run=_doctor)
     options = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
@@ -81,7 +92,24 @@ def _models(options: argparse.Namespace) -> int:
     for name in sorted({*here, *registry()}):
         entry = registry().get(name)
         state = "installed" if name in here else f"yololab fetch {name}"
-        print(f"{name:<26} {state:<46} {entry.about if entry else here[name].cfg.parent}")
+        print(f"{name:<26} {state:<46} {entry.about if entry else here[name].path.parent}")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    from .api.settings import Settings
+    from .paths import user_cache
+    from .vision.adding import check, copy
+
+    settings = Settings()
+    for file in options.file:
+        checked = check(file, settings.engine)
+        print(checked)
+        if options.dry_run:
+            continue
+        served = any(file.resolve().parent == folder.resolve() for folder in settings.model_folders)
+        path = file if served else copy(checked.model, user_cache("models"))
+        print(f"  served     from {path.parent}, as ?model={checked.model.name}, or YOLOLAB_MODEL={checked.model.name}")
     return 0
 
 

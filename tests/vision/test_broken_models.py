@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import PACKAGE
+from helpers import IMAGES, PACKAGE, ready_client, wait_ready
 
 from yololab.errors import BrokenModel
 from yololab.vision import darknet_plan
@@ -159,3 +159,25 @@ def test_a_network_of_ones_own_under_a_public_name_is_served(tmp_path, fruit):
     with pytest.raises(BrokenModel) as caught:
         model.verify()
     assert "elete" not in str(caught.value)
+
+
+def test_a_broken_model_never_stops_the_list_of_models(tmp_path):
+    """Nor is a request for it answered with 500."""
+    for name, files in {
+        "toml": {"onnx": b"x", "toml": b"= ="},
+        "names": {"cfg": STARTER.encode(), "weights": WHOLE, "names": b"one\n"},
+        "page": {"onnx": b"<html>", "names": b"a\n"},
+        "digits": {"cfg": b"[net]\nwidth=" + b"9" * 5000, "weights": b"x", "names": b"a\n"},
+        "binary": {"cfg": bytes(range(256)), "weights": b"x", "names": bytes(range(256))},
+    }.items():
+        for suffix, data in files.items():
+            (tmp_path / f"{name}.{suffix}").write_bytes(data)
+    with ready_client(model_path=str(tmp_path), keep=False) as client:
+        wait_ready(client)
+        known = {each["name"]: each for each in client.get("/v1/models").json()}
+        photo = (IMAGES / "apple.jpg").read_bytes()
+        for name in ("toml", "names", "page", "digits", "binary"):
+            assert known[name]["installed"] and known[name]["engine"] is None
+            answer = client.post(f"/v1/detections?model={name}", files={"file": photo})
+            assert answer.status_code == 503 and f"{name}." in answer.json()["detail"], answer.text
+        assert known["page"]["input_size"] is None and known["starter"]["engine"] == "onnxruntime"

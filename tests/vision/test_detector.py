@@ -52,6 +52,8 @@ def test_a_grid_of_another_size(fruit):
     assert Detector("starter", size=320)(fruit, 0.1) != Detector("starter")(fruit, 0.1)
     with pytest.raises(ValueError, match="multiple of 32"):
         Detector("starter", size=300)
+    with pytest.raises(ValueError, match="up to 4096"):
+        Detector("starter", size=(320, 40960))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from helpers import PACKAGE
 
 from yololab.errors import BrokenModel, DownloadFailed, NotInstalled, UnknownModel
-from yololab.vision import models
+from yololab.vision import model as model_module
 from yololab.vision import registry as registry_module
 from yololab.vision.download import fetch
 from yololab.vision.models import find, from_path, installed
@@ -130,7 +130,7 @@ def test_size_digest_and_confidence(tmp_path, monkeypatch):
     assert model.sha256() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     model.verify()  # nobody knows what it should be
     with monkeypatch.context() as patch:
-        patch.setattr(models, "sha256", None)  # the file is not read a second time
+        patch.setattr(model_module, "sha256", None)  # the file is not read a second time
         assert model.sha256().startswith("ba7816bf")
     model.weights.write_bytes(b"abcd")
     assert model.sha256().startswith("88d4266f")

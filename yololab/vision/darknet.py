@@ -94,7 +94,7 @@ class Graph:
         self.used += count
         return part.astype(np.float64).reshape(shape)
 
-    # One method for each section: (what it gives, its options, the layer before it) -> its name in the graph.
+    # One method for each section: (what it gives, its options, the layer before it) -> its name in the graph
 
     def convolutional(self, layer: Layer, options: Section, last: _Output) -> str:
         filters, size, groups = layer.channels, options.number("size", 1), options.number("groups", 1)
@@ -194,9 +194,8 @@ class Graph:
         return self.add("Reshape", turned, self.constant([-1, layer.channels, layer.height, layer.width], np.int64))
 
     def yolo(self, layer: Layer, options: Section, last: _Output) -> str:
-        self.heads.append(heads.yolo(self, layer, last.name))
+        make = heads.yolo if options.type == "yolo" else heads.region
+        self.heads.append(make(self, layer, last.name))
         return last.name
 
-    def region(self, layer: Layer, options: Section, last: _Output) -> str:
-        self.heads.append(heads.region(self, layer, last.name))
-        return last.name
+    region = yolo

@@ -76,10 +76,10 @@ def sections(cfg: str) -> list[Section]:
 
 
 def read(path: Path) -> str:
-    """The text of a cfg; old ones have comments in any encoding. Raises BrokenModel."""
+    """The text of a cfg or a list of names; old ones have comments in any encoding. Raises BrokenModel."""
     try:
         if path.stat().st_size > MAX_CFG:
-            raise BrokenModel(f"{path} has {path.stat().st_size} bytes, so it is no Darknet cfg.")
+            raise BrokenModel(f"{path} has {path.stat().st_size} bytes, so it is no {path.suffix} file.")
         return path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise BrokenModel(f"{path} cannot be read: {error.strerror}.") from error

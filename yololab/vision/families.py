@@ -81,7 +81,8 @@ def in_cells(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
         cells = np.stack(np.meshgrid(np.arange(grid.columns), np.arange(grid.lines)), -1).reshape(-1, 2)
         stride = 2 ** round(np.log2(stride))  # a side may be no multiple of it
         part[:, :2] = (part[:, :2] + cells) * stride
-        part[:, 2:4] = np.exp(part[:, 2:4]) * stride
+        with np.errstate(over="ignore"):  # an endless box is left out later
+            part[:, 2:4] = np.exp(part[:, 2:4]) * stride
         first += grid.rows
     return rows
 
@@ -124,7 +125,7 @@ def _chosen(corners: np.ndarray, scores: np.ndarray, chosen: np.ndarray, classes
 
 def logits_and_boxes(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
     """(1, N, C) and (1, N, 4): logits, and boxes as fractions."""
-    scores = 1 / (1 + np.exp(-np.asarray(outputs[0][0], np.float64)))
+    scores = (1 + np.tanh(np.asarray(outputs[0][0], np.float64) / 2)) / 2  # the sigmoid, without overflow
     return _rows_of_fractions(outputs[1][0], scores, size)
 
 

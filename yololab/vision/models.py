@@ -1,153 +1,14 @@
-"""Models: which ones are installed, where their files lie, and what the files say about them."""
+"""Models: which ones are installed, and where their files lie."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import BrokenModel, NotInstalled, UnknownModel
 from ..paths import repository, user_cache
-from .darknet_cfg import read, sections
-from .darknet_plan import own_size
-from .hints import Hints, read_hints
-from .registry import PACKAGE, Entry, registry, sha256, unknown
+from .model import CONFIDENCE, Model
+from .registry import PACKAGE, Entry, registry, unknown
 
-__all__ = ["PACKAGE", "Entry", "Model", "default_folders", "find", "from_path", "installed", "registry"]
-
-CONFIDENCE = 0.5  # of models that say nothing else
-SIZE = (416, 416)  # of networks that say nothing else
-
-
-@dataclass(frozen=True)
-class Model:
-    """One installed model: NAME.onnx, or NAME.cfg and NAME.weights in one folder, and the file with its labels.
-
-    path: the .onnx or the .cfg. weights: the .weights, or the .onnx again. names: NAME.names, else coco.names there.
-    """
-
-    name: str
-    path: Path
-    weights: Path
-    names: Path
-
-    @property
-    def cfg(self) -> Path:
-        """The .cfg of a Darknet model."""
-        return self.path
-
-    @property
-    def is_onnx(self) -> bool:
-        return self.path.suffix == ".onnx"
-
-    @property
-    def hints(self) -> Hints:
-        """What NAME.toml beside it says. Raises BrokenModel."""
-        return read_hints(self.path.with_suffix(".toml"))
-
-    def labels(self) -> list[str]:
-        """The class names, in the network's order. Raises BrokenModel where they are missing or do not fit.
-
-        From NAME.names, else from the ONNX file's metadata, else from coco.names in its folder.
-        """
-        if self.is_onnx and self.names.stem != self.name:
-            from .onnx_file import facts
-
-            if inside := facts(self.path).labels:
-                return list(inside)
-        if not self.names.is_file():
-            raise BrokenModel(
-                f"The model {self.name!r} has no labels: put {self.name}.names or coco.names, "
-                f"one class name a line, into {self.path.parent}."
-            )
-        labels = [line.strip() for line in _text(self.names).splitlines() if line.strip()]
-        if not self.is_onnx and len(labels) != (classes := self._classes()):
-            raise BrokenModel(
-                f"{self.names} has {len(labels)} labels, and {self.path.name} has {classes} classes. "
-                f"Put the right labels, one class name a line, into {self.path.with_suffix('.names')}."
-            )
-        return labels
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """Width and height of the pictures that the network is fed, pixels. Raises BrokenModel.
-
-        What NAME.toml says, else the network's own: width and height of the cfg, the input shape of the ONNX file.
-        """
-        if self.hints.size:
-            return self.hints.size
-        if self.is_onnx:
-            from .onnx_file import facts
-
-            return facts(self.path).size or SIZE
-        with self._named():
-            if found := sections(read(self.path)):
-                return own_size(found[0])
-        raise self._no_cfg("width")
-
-    @property
-    def classes(self) -> int:
-        """How many labels it has. Raises BrokenModel as `labels` does."""
-        return len(self.labels())
-
-    @property
-    def bytes(self) -> int:
-        """Size of the weights."""
-        return self.weights.stat().st_size
-
-    def sha256(self) -> str:
-        """Of the weights; read once for each state of the file."""
-        state = self.weights.stat()
-        return _remembered_sha256(self.weights, state.st_size, state.st_mtime_ns)
-
-    @property
-    def confidence(self) -> float:
-        """The lowest confidence that counts unless a caller says otherwise: NAME.toml's, the registry's, else 0.5."""
-        if self.hints.confidence is not None:
-            return self.hints.confidence
-        entry = registry().get(self.name)
-        return entry.confidence if entry else CONFIDENCE
-
-    @property
-    def note(self) -> str:
-        """What to know about a file that has a name of the registry and is another; empty where all is right."""
-        if (path := self._other_file()) is None:
-            return ""
-        return f"{path.name} is another file of this name than the registry's; it is served as your own"
-
-    def verify(self) -> None:
-        """Compare the files with the registry, where it knows the name. Raises BrokenModel for another file."""
-        if path := self._other_file():
-            raise BrokenModel(
-                f"{path} is not the file that the registry describes: a file of your own, or a damaged one. "
-                f"To get the registry's, move yours to another folder, then run: {registry()[self.name].command}"
-            )
-
-    def _other_file(self) -> Path | None:
-        entry = registry().get(self.name)
-        known = {file.name: file for file in entry.files} if entry else {}
-        for path in (self.path, self.weights, self.names):
-            if path.name in known and not known[path.name].matches(path):
-                return path
-        return None
-
-    def _classes(self) -> int:
-        with self._named():
-            for section in sections(read(self.path)):
-                if "classes" in section:
-                    return section.number("classes", low=1)
-        raise self._no_cfg("classes")
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """An error in the cfg gets its path."""
-        try:
-            yield
-        except BrokenModel as error:
-            raise BrokenModel(f"{self.path}: {error}") from error
-
-    def _no_cfg(self, key: str) -> BrokenModel:
-        return BrokenModel(f"{self.path} says no {key}, so it is not a Darknet cfg. Fetch or copy it anew.")
+__all__ = ["CONFIDENCE", "PACKAGE", "Entry", "Model", "default_folders", "find", "from_path", "installed", "registry"]
 
 
 def default_folders() -> list[Path]:
@@ -216,12 +77,3 @@ def model_at(path: Path) -> Model:
     own, coco = path.with_suffix(".names"), path.with_name("coco.names")
     weights = path.with_suffix(".weights") if path.suffix == ".cfg" else path
     return Model(path.stem, path, weights, own if own.is_file() else coco)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig", errors="replace")  # old cfgs have comments in any encoding
-
-
-@lru_cache(maxsize=64)
-def _remembered_sha256(path: Path, size: int, mtime_ns: int) -> str:
-    return sha256(path)

@@ -36,6 +36,21 @@ class Reading:
         return self.family.name if self.family else "darknet"
 
     @property
+    def about(self) -> str:
+        """The family in words."""
+        return self.family.about if self.family else "Darknet: boxes in cells, objectness, classes"
+
+    @property
+    def fed(self) -> str:
+        """What it is fed, in words."""
+        if self.family is None:
+            return "squeeze, rgb"
+        numbers = "0..255" if self.preparation.scale == 1 or self.preparation.dtype == np.uint8 else "scaled"
+        numbers = "0..1" if abs(self.preparation.scale * 255 - 1) < 1e-6 and numbers == "scaled" else numbers
+        kind = np.dtype(self.preparation.dtype).name
+        return f"{self.preparation.resize}, {self.preparation.color} {numbers}, {kind}"
+
+    @property
     def nms(self) -> bool:
         return self.family is None or self.family.nms
 

@@ -1,15 +1,10 @@
-"""What an ONNX file says about itself, read without running it, and checked before any engine loads it.
-
-The file is data, not code: operators of other domains than ONNX's own would need a library, and are refused; tensors
-in other files must lie in the folder of the file itself.
-"""
+"""What an ONNX file says about itself, read without running it, and checked before any engine loads it."""
 
 import ast
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +12,14 @@ import onnx
 from onnx import TensorProto
 
 from ..errors import BrokenModel
+from .onnx_safety import check_memory, check_operators, checked_files
 
-DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"}  # what ONNX Runtime has built in
 DTYPES: dict[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,
     TensorProto.FLOAT16: np.float16,
     TensorProto.UINT8: np.uint8,
 }
 MAX_SIDE = 4096  # of the pictures, pixels
-MAX_NUMBERS = 2**28  # that one tensor of the graph has: 1 GiB of float32
-MAX_CHECKED = 2**30  # bytes of a file whose tensors' shapes are inferred
 
 
 @dataclass(frozen=True)
@@ -35,6 +28,7 @@ class OnnxFacts:
 
     channels_last: (1, H, W, 3) instead of (1, 3, H, W). size: width and height that it asks for, None where any will
     do. fixed: whether it takes that size only. outputs: their names, in order. labels: from the metadata.
+    external: the files beside it that hold its tensors.
     """
 
     input: str
@@ -70,9 +64,9 @@ def _facts(path: Path, size: int, mtime_ns: int) -> OnnxFacts:
             raise ValueError("it holds no graph")
     except Exception as error:  # protobuf's DecodeError and whatever a damaged file leads to
         raise BrokenModel(f"{path} is no whole ONNX file ({str(error)[:80]}). Fetch or export it anew.") from error
-    external = tuple(_external(model, path))
-    _check_operators(model, path)
-    _check_memory(model, path, size)
+    external = checked_files(model, path)
+    check_operators(model, path)
+    check_memory(model, path, size)
     metadata = {each.key: each.value for each in model.metadata_props}
     return _of_graph(model.graph, path, metadata, external)
 
@@ -137,69 +131,3 @@ def literal(text: str) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
     return None
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    """A graph and those inside its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    yield from _graphs(inner)
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
-    for owner in (*_graphs(model.graph), *model.functions):
-        yield from getattr(owner, "initializer", ())
-        for sparse in getattr(owner, "sparse_initializer", ()):
-            yield from (sparse.values, sparse.indices)
-        for node in owner.node:
-            for attribute in node.attribute:
-                yield from (attribute.t, *attribute.tensors)
-
-
-def _external(model: onnx.ModelProto, path: Path) -> Iterator[str]:
-    """The names of the files that hold tensors, each checked to lie in the folder of the ONNX file."""
-    seen = set()
-    for tensor in _tensors(model):
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        name = next((each.value for each in tensor.external_data if each.key == "location"), "")
-        if name in seen:
-            continue
-        seen.add(name)
-        pure = PurePosixPath(name.replace("\\", "/"))
-        if not name or pure.is_absolute() or ".." in pure.parts or ":" in name or "\0" in name:
-            raise BrokenModel(f"{path} keeps weights in {name[:80]!r}, which is not in its own folder. Export it anew.")
-        file = path.parent / pure
-        if not file.resolve().is_relative_to(path.parent.resolve()):
-            raise BrokenModel(f"{path} keeps weights in {name[:80]!r}, which leads out of its folder. Export it anew.")
-        if not file.is_file():
-            raise BrokenModel(f"{path} keeps weights in {name[:80]!r}, which is missing. Put that file beside it.")
-        yield str(pure)
-
-
-def _check_operators(model: onnx.ModelProto, path: Path) -> None:
-    own = {function.domain for function in model.functions}
-    for owner in (*_graphs(model.graph), *model.functions):
-        for node in owner.node:
-            if node.domain not in DOMAINS | own or node.op_type == "EPContext":
-                raise BrokenModel(
-                    f"{path} has the operator {node.domain}::{node.op_type}"[:200]
-                    + ", which needs a library; such files are not loaded. Export it with standard operators."
-                )
-
-
-def _check_memory(model: onnx.ModelProto, path: Path, size: int) -> None:
-    """Refuse a graph whose tensors, as far as their shapes are known, would take gigabytes."""
-    if size > MAX_CHECKED:
-        return
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception:  # the engine says better what is wrong
-        return
-    for value in (*graph.value_info, *graph.output):
-        numbers = np.prod([float(max(each.dim_value, 1)) for each in value.type.tensor_type.shape.dim])
-        if numbers > MAX_NUMBERS:
-            raise BrokenModel(f"{path} would need too much memory: {value.name[:80]} has {numbers:.0f} numbers.")

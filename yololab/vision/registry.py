@@ -49,10 +49,14 @@ class Entry:
     @property
     def command(self) -> str:
         """What to type into a terminal to install it."""
-        fetched = any(file.mirrors for file in self.files)
-        if fetched:
+        if not self.packaged:
             return f"python -m yololab fetch {self.name}"
         return "git checkout -- yololab/vision" if repository() else "pip install --force-reinstall yololab"
+
+    @property
+    def packaged(self) -> bool:
+        """Whether it comes with the package, so that another file of its name is a damaged one."""
+        return not any(file.mirrors for file in self.files)
 
     @property
     def weights(self) -> RemoteFile:

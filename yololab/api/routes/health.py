@@ -1,11 +1,13 @@
 """The routes that say how the server is: /, /health, /ready, /v1/models, /metrics."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ... import __version__
 from ...errors import BrokenModel
-from ...vision.models import Entry, Model, installed, registry
+from ...vision.models import CONFIDENCE, Entry, Model, installed, registry
 from ..parameters import Service
 from ..schemas import ACCESS, InputSize, KnownModel, Problem, State, Welcome
 
@@ -56,14 +58,12 @@ def metrics(service: Service) -> Response:
 
 
 def _of_model(model: Model, service: Service) -> KnownModel:
-    classes: int | None
-    size: InputSize | None
-    try:
+    classes = size = sha256 = None
+    confidence, detector = CONFIDENCE, service.detectors.loaded(model.name)
+    with suppress(BrokenModel):  # a request for it says why; the list goes on
+        sha256, confidence = model.sha256(), model.confidence
         classes, (width, height) = model.classes, model.input_size
         size = InputSize(width=width, height=height)
-    except BrokenModel:  # a request for it says why; the list goes on
-        classes, size = None, None
-    detector = service.detectors.loaded(model.name)
     return KnownModel(
         name=model.name,
         installed=True,
@@ -71,8 +71,8 @@ def _of_model(model: Model, service: Service) -> KnownModel:
         input_size=size,
         engine=detector.engine.name if detector else None,
         bytes=model.bytes,
-        sha256=model.sha256(),
-        default_confidence=model.confidence,
+        sha256=sha256,
+        default_confidence=confidence,
     )
 
 

@@ -37,12 +37,15 @@ class Engine(Protocol):
     """What a detector needs of an engine; safe to call from many threads.
 
     name: which of NAMES it is. family: "darknet", or one of `families.FAMILIES`.
+    about, fed: the family, and what it is fed, in words.
     nms: whether boxes of one object still need suppression.
     """
 
     name: str
     family: str
     nms: bool
+    about: str
+    fed: str
 
     def __call__(self, pictures: "Sequence[np.ndarray]") -> "list[np.ndarray]":
         """For each BGR uint8 picture (H, W, 3) its rows, float32 (R, 5 + C), one for each box that is proposed.

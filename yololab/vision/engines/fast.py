@@ -53,6 +53,7 @@ class FastEngine:
 
     def __init__(self, name: str, reading: Reading, all_threads: Run, one_thread: Run) -> None:
         self.name, self.nms, self.family, self._reading = name, reading.nms, reading.name, reading
+        self.about, self.fed = reading.about, reading.fed
         self._all_threads, self._one_thread = all_threads, one_thread
         self._running, self._calm, self._lock = 0, self.CALM, Lock()
         width, height = reading.preparation.size
@@ -77,6 +78,8 @@ class FastEngine:
             run = self._all_threads if self._calm > self.CALM else self._one_thread
         try:
             outputs = run(blob)
+        except Exception as error:  # as in `make`
+            raise BrokenModel(f"The network failed on this picture: {first_line(error)}") from error
         finally:
             with self._lock:
                 self._running -= 1
