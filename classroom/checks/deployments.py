@@ -8,11 +8,11 @@ from secrets import token_hex
 from threading import Event
 from typing import Any
 
-from classroom import ROOT
 from yololab.api.app import create_app
 from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
 
+from .pictures import starter
 from .probe import served
 from .report import Report
 
@@ -80,7 +80,7 @@ def _another_build(answer: dict) -> dict:
 
 
 def _shifted(answer: dict) -> dict:
-    names = (ROOT / "yololab/vision/starter.names").read_text(encoding="utf-8").splitlines()
+    names = starter().labels
     found = [{**each, "label": names[names.index(each["label"]) - 1]} for each in answer["detections"]]
     return {**answer, "detections": found}
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from classroom import ROOT
-from yololab.vision.detector import Detector
-from yololab.vision.images import decode
 
+from .pictures import labels, sample
 from .probe import served
 from .report import Report
 
@@ -19,16 +18,14 @@ STATUS = "decode() raises an error with a status: answer it with HTTPException, 
 
 def server(report: Report, target: Any) -> None:
     """POST /count: the same upload as /predict, answered as {"apple": 1, ...}."""
-    detector = Detector("starter")
     with served(report, target) as api:
-        for name in ("apple.jpg", "fruit.jpg"):
-            data = (ROOT / "images" / name).read_bytes()
-            counts = dict(Counter(found.label for found in detector(decode(data))))
-            answer = api.post("/count", files={"file": (name, data)}, missing=ROUTE)
-            answer.require(200, f"POST /count answers for {name}")
+        for name in ("apple", "fruit"):
+            data = sample(name)
+            answer = api.post("/count", files={"file": (f"{name}.jpg", data)}, missing=ROUTE)
+            answer.require(200, f"POST /count answers for {name}.jpg")
             hint = "return a dict: FastAPI makes JSON of it"
-            report.require(f"the answer for {name} is JSON", "application/json", answer.media_type, hint)
-            answer.expect(json=counts, what=f"the objects of {name} are counted", hint=COUNT)
+            report.require(f"the answer for {name}.jpg is JSON", "application/json", answer.media_type, hint)
+            answer.expect(json=dict(Counter(labels(data))), what=f"the objects of {name}.jpg are counted", hint=COUNT)
         broken = api.post("/count", files={"file": b"not a picture"})
         broken.expect(415, "a text file is refused with 415", STATUS)
         missing = api.post("/count", hint="do not give file a default value")
@@ -37,11 +34,10 @@ def server(report: Report, target: Any) -> None:
 
 def client(report: Report, ask: Callable) -> None:
     """ask(path, confidence): the labels that the API finds, as a list, highest confidence first."""
-    detector, picture = Detector("starter"), decode(FRUIT.read_bytes())
     hint = 'send params={"confidence": confidence} and take each detection\'s "label"'
     for confidence in (0.1, 0.6):
-        labels = [found.label for found in detector(picture, confidence)]
-        report.expect(f"the labels of fruit.jpg at confidence {confidence}", labels, ask(FRUIT, confidence), hint)
+        expected = labels(sample("fruit"), confidence)
+        report.expect(f"the labels of fruit.jpg at confidence {confidence}", expected, ask(FRUIT, confidence), hint)
     try:
         actual = f"returned {ask(FRUIT, 2.0)!r}"
     except Exception as error:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
-from classroom import ROOT
-
+from .pictures import starter
 from .probe import Answer, Probe, served
 from .report import Report, Such
 
@@ -72,8 +71,7 @@ def alarms(report: Report, target: Any) -> None:
     with served(report, target) as api:
         hint = "the list is a resource: put a noun into the path, @alarm_app.get('/alarms')"
         taken = {each.get("label") for each in _json(api.get("/alarms", missing=hint).require(200), [])}
-        known = (ROOT / "yololab/vision" / "starter.names").read_text(encoding="utf-8").splitlines()
-        label, other = random.sample([each for each in known if each not in taken], 2)
+        label, other = random.sample([each for each in starter().labels if each not in taken], 2)
         one = _created(api, "/alarms", "label", label)
         hint = "an error is a status, not a success with {'error': ...}: raise HTTPException(422, ...)"
         api.post("/alarms", json={"label": token_hex(4)}, hint=hint).expect(422, "POST of an unknown label")

@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from classroom import ROOT
-from yololab.vision.detector import Detector
-from yololab.vision.images import decode
 
+from .pictures import labels, sample
 from .probe import SECONDS, Answer, Probe, at_once, served
 from .report import Report, between
 
@@ -81,16 +80,16 @@ def _plain(value: Any) -> Any:  # a path may be escaped; `request.url.path` has 
 
 def _some_labels(count: int) -> dict[str, list[str]]:
     """What the detector finds in some of the sample pictures."""
-    detector, paths = Detector("starter"), random.sample(sorted((ROOT / "images").glob("*.jpg")), count)
-    return {path.stem: [found.label for found in detector(decode(path.read_bytes()))] for path in paths}
+    names = random.sample(sorted(path.stem for path in (ROOT / "images").glob("*.jpg")), count)
+    return {name: labels(sample(name)) for name in names}
 
 
 def one_model(report: Report, target: Any) -> None:
     """POST /labels answers as before, and the model is loaded once, however many come first."""
     expected = _some_labels(AT_ONCE)
 
-    def labels(name: str) -> Answer:
-        data, deadline = (ROOT / "images" / f"{name}.jpg").read_bytes(), monotonic() + SECONDS
+    def post(name: str) -> Answer:
+        data, deadline = sample(name), monotonic() + SECONDS
         while (answer := api.post("/labels", files={"file": data})).status == 503 and monotonic() < deadline:
             sleep(0.05)  # it is loading: come again
         return answer
@@ -99,7 +98,7 @@ def one_model(report: Report, target: Any) -> None:
         return (api.get("/stats").json or {}).get("loads")
 
     with served(report, target() if inspect.isfunction(target) else target) as api:
-        answers = at_once(labels, expected)
+        answers = at_once(post, expected)
         first, actual = (
             loads(),
             {
@@ -110,7 +109,7 @@ def one_model(report: Report, target: Any) -> None:
         hint = "the labels in the order of the detections; the model must be there before it is asked"
         report.require(f"POST /labels answers {AT_ONCE} requests at once", expected, actual, hint)
         for name in list(expected)[:3]:
-            labels(name)
+            post(name)
         hint = "load_model() must not be called for each request: keep the model in app.state, load it at the start"
         report.require("later requests load no model (GET /stats)", first, loads(), hint)
         hint = "several requests saw that there was no model: load in a lifespan, or look and load under one lock"

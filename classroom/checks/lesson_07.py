@@ -16,9 +16,9 @@ import jwt
 import numpy as np
 from pwdlib import PasswordHash
 
-from classroom import ROOT
 from yololab.vision.images import decode
 
+from .pictures import sample
 from .probe import SECONDS, Answer, Probe, made
 from .report import Report, Such, having
 
@@ -113,7 +113,7 @@ def _tokens(api: Probe, boss: str, key: bytes, tokens: list[str]) -> None:
 
 def uploader(report: Report, make: Callable) -> None:
     """uploader(folder): POST /upload keeps pictures in the folder, and nothing else anywhere."""
-    apple = (ROOT / "images" / "apple.jpg").read_bytes()
+    apple = sample("apple")
     bomb = cv2.imencode(".png", np.zeros((4000, 5000), np.uint8))[1].tobytes()
     with TemporaryDirectory() as home:
         folder, told = Path(home, "site", "uploads"), []

@@ -11,10 +11,7 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
-from classroom import ROOT
-from yololab.vision.detector import Detector
-from yololab.vision.images import decode
-
+from .pictures import labels, sample
 from .probe import SECONDS, Answer, at_once, made
 from .report import Report, Such, between
 
@@ -48,13 +45,12 @@ def messages() -> dict[str, type]:
 def count(report: Report, address: str) -> None:
     """Count(DetectRequest) returns (CountResponse), beside a Detect that still answers."""
     Request, Response = messages()["DetectRequest"], messages()["CountResponse"]
-    detector, name = Detector("starter"), random.choice(["apples", "crowd", "fruit", "oranges"])
-    data = (ROOT / "images" / f"{name}.jpg").read_bytes()
+    data = sample(name := random.choice(["apples", "crowd", "fruit", "oranges"]))
     _, code = call(address, "Count", Request(picture=data), Response)
     hint = "UNAVAILABLE: nobody listens; UNIMPLEMENTED: no Count in contract or class; UNKNOWN: Count raised an error"
     report.require(f"Count answers for {name}.jpg", "OK", code, hint)
     for least in (None, random.uniform(0.3, 0.9)):
-        counts = dict(Counter(found.label for found in detector(decode(data), least)))
+        counts = dict(Counter(labels(data, least)))
         response, code = call(address, "Count", Request(picture=data, confidence=least), Response)
         hint = 'use the confidence only where request.HasField("confidence"): otherwise it reads as 0'
         report.expect(f"the counts at confidence {least}", counts, dict(response.counts) if response else code, hint)

@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from functools import cache
 from secrets import token_hex
 from time import sleep
 from typing import Any
@@ -10,16 +9,14 @@ from typing import Any
 import cv2
 from prometheus_client.parser import text_string_to_metric_families
 
-from classroom import ROOT
-from yololab.vision.detector import Detector
 from yololab.vision.images import decode, encode
 
+from .pictures import labels, sample
 from .probe import SECONDS, Answer, Probe, at_once, served
 from .report import Report, between
 
 AT_ONCE, KEPT = 12, 8  # requests at the same time; answers that the cache keeps
 PICTURES, WAIT, DIVIDE = "/pictures/{number}", "/wait/{ms}", "/divide/{a}/{b}"
-_detector = cache(Detector)
 
 
 def metrics_api(report: Report, target: Any) -> None:
@@ -98,7 +95,7 @@ def cached_labels(report: Report, target: Any) -> None:
     hint = "set response.headers['X-Cache'] to 'miss' where the answer was computed, and to 'hit' where it was not"
     with served(report, target) as api:
         computed = _stats(api)
-        new = _post(api, first).require(200, "POST /labels: a new picture", json=_labels(first))
+        new = _post(api, first).require(200, "POST /labels: a new picture", json=labels(first, 0.35))
         report.require("its header X-Cache", "miss", new.headers.get("x-cache"), hint)
         for what, data, name, params, found, hint in (
             ("the same bytes, another name", first, f"{token_hex(4)}.png", {}, "hit", content),
@@ -108,7 +105,7 @@ def cached_labels(report: Report, target: Any) -> None:
             ("the first, at 0.350", first, "photo.jpg", {"confidence": "0.350"}, "hit", value),
         ):
             answer = _post(api, data, name, **params)
-            answer.expect(200, f"POST /labels: {what}", hint, json=_labels(data, **params))
+            answer.expect(200, f"POST /labels: {what}", hint, json=labels(data, float(params.get("confidence", 0.35))))
             report.expect(f"... X-Cache for {what}", found, answer.headers.get("x-cache"), hint)
         hint = "each miss calls compute once, and a hit never does (compute itself stays as it was)"
         report.expect("computations so far (GET /stats)", 4, _stats(api) - computed, hint)
@@ -137,7 +134,8 @@ def _check_at_once(api: Probe) -> None:
     failed.append(_post(api, broken, timeout=SECONDS / 3))
     hint = "look and compute as one step for each key: those who come meanwhile wait for the result (single-flight)"
     if api.report.expect(f"{AT_ONCE} identical requests at once: computations", 1, computed, hint):
-        expected = {f"200 {_labels(data)} miss": 1, f"200 {_labels(data)} hit": AT_ONCE - 1}
+        found = labels(data, 0.35)
+        expected = {f"200 {found} miss": 1, f"200 {found} hit": AT_ONCE - 1}
         actual = dict(Counter(f"{each.status} {each.json} {each.headers.get('x-cache')}" for each in answers))
         api.report.expect(
             "their answers", expected, actual, "the one that computed says miss, those that waited say hit"
@@ -149,13 +147,9 @@ def _check_at_once(api: Probe) -> None:
 
 def _picture(name: str) -> bytes:
     """A sample picture as a file that nobody has sent before."""
-    picture = cv2.resize(decode((ROOT / "images" / f"{name}.jpg").read_bytes()), (320, 240))
+    picture = cv2.resize(decode(sample(name)), (320, 240))
     picture[0, :8] = [[*random.randbytes(3)] for _ in range(8)]
     return encode(picture, "image/png")
-
-
-def _labels(data: bytes, confidence: float | str = 0.35) -> list[str]:
-    return [found.label for found in _detector("starter")(decode(data), float(confidence))]
 
 
 def _post(api: Probe, data: bytes, name: str = "photo.jpg", timeout: float = SECONDS, **params: Any) -> Answer:

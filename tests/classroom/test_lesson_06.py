@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,9 +23,12 @@ from yololab import Detector, decode, serve
 current_id: ContextVar[str | None] = ContextVar("current_id", default=None)
 
 
+STARTER = cache(lambda: Detector("starter"))  # what a load gives: the tests count loads, and need not wait for them
+
+
 @pytest.fixture(scope="module")
 def detector():
-    return Detector("starter")
+    return STARTER()
 
 
 # exercise 1: the log of requests
@@ -183,8 +187,8 @@ def labels_api(how):
 
         def load_model():
             loads.append(1)
-            time.sleep(0.2)
-            return Detector("starter")
+            time.sleep(0.2)  # so that requests meet while it loads
+            return STARTER()
 
         app = FastAPI()
         get_model = how(app, load_model)
@@ -263,7 +267,7 @@ def in_the_background(app, load_model):
 def always_apples(app, load_model):
     load_model()
     apple = decode((ROOT / "images" / "apple.jpg").read_bytes())
-    model = Detector("starter")
+    model = STARTER()
     return lambda: lambda picture: model(apple)
 
 
