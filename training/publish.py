@@ -1,7 +1,8 @@
 """Makes a trained student the lab's starter, and writes its model card: python -m training.publish
 
 Copies build/training/student.* to models/starter.*, brings models/registry.toml up to date, and measures the starter
-and its teachers for docs/starter-model.md. With --card only the card is written anew; its account of the training stays.
+and its teachers for docs/starter-model.md. With --card only the card is written anew; its account of the training
+stays.
 """
 
 import argparse
