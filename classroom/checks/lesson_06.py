@@ -22,6 +22,7 @@ OUTSIDE = "the 500 is made outside of your middleware: catch the error in it, an
 LINE = "write it with log() in a finally:, so that it comes for every status, with the id as request_id"
 MS = "milliseconds, as a number: 1000 * (perf_counter() after the app - perf_counter() before it)"
 FORM = "Deprecation is @ and seconds since 1970; Sunset an HTTP date: format_datetime(..., usegmt=True)"
+ONLY = "only /v1 ends: let the headers depend on the path"
 ERROR = "an error is a new response, without the headers of a dependency: add them in a middleware"
 
 
@@ -38,10 +39,8 @@ def request_log(report: Report, target: Any) -> None:
             found = [each for each in _entries(api, number) if each.get("request_id") == number and "status" in each]
             report.require(f"{what}: one line with its id and a status", 1, len(found), LINE)
             expected = {"method": method, "path": _plain(path.partition("?")[0]), "status": status}
-            actual, hint = (
-                {key: _plain(found[0].get(key)) for key in expected},
-                "method and path are in scope, the path without ?",
-            )
+            actual = {key: _plain(found[0].get(key)) for key in expected}
+            hint = "method and path are in scope, the path without ?"
             report.expect(f"{what}: the line says so", expected, actual, hint)
             measured = between(30 if status == 200 else 0, 1e3 * answer.seconds + 999)
             report.expect(f"{what}: ms, at most what the client measured", measured, found[0].get("ms"), MS)
@@ -98,14 +97,8 @@ def one_model(report: Report, target: Any) -> None:
         return (api.get("/stats").json or {}).get("loads")
 
     with served(report, target() if inspect.isfunction(target) else target) as api:
-        answers = at_once(post, expected)
-        first, actual = (
-            loads(),
-            {
-                name: each.json if each.status == 200 else each.said
-                for name, each in zip(expected, answers, strict=True)
-            },
-        )
+        said = (answer.json if answer.status == 200 else answer.said for answer in at_once(post, expected))
+        actual, first = dict(zip(expected, said, strict=True)), loads()
         hint = "the labels in the order of the detections; the model must be there before it is asked"
         report.require(f"POST /labels answers {AT_ONCE} requests at once", expected, actual, hint)
         for name in list(expected)[:3]:
@@ -127,10 +120,7 @@ def two_versions(report: Report, target: Any) -> None:
             expected = {"picture": name, "total": len(found), "counts": listed}
             api.get(f"/v2/count/{name}", hint=second).require(200, json=expected)
         for each, status, hint in ((name, 200, FORM), ("x" + token_hex(4), 404, ERROR)):
-            for version, headers, why in (
-                ("v1", GOODBYE, hint),
-                ("v2", {}, "only /v1 ends: let the headers depend on the path"),
-            ):
+            for version, headers, why in (("v1", GOODBYE, hint), ("v2", {}, ONLY)):
                 answer = api.get(f"/{version}/count/{each}", hint=why)
                 actual = {key: answer.headers[key] for key in GOODBYE if key in answer.headers}
                 report.expect(f"{answer.name}: Deprecation and Sunset", (status, headers), (answer.status, actual), why)

@@ -22,6 +22,7 @@ NO_ANSWER = "no answer"
 AGAIN = "run the cell that makes the app again, then your cell: the first function is the one that answers"
 BROKE = "the function is there and raised this error: put that line right"
 BROKE_THERE = "the route raised an exception, which its server has printed: the last line says most"
+STUCK = "the route waits for something that does not come: a lock, an event, a loop without an end?"
 FACTORY = "the check needs the function, not its app; the function's last line is: return app"
 
 
@@ -111,11 +112,9 @@ class Answer:
             return self.missing or hint
         if self.crash and min(allowed) < 400:
             return BROKE
-        if self.status == 422 and not hint:
-            return f"the route refuses what the exercise sends: {self.text[:300]}"
-        if self.status == 500 and not hint:
-            return BROKE_THERE
-        return hint or f"the decorator says which status a success has: status_code={allowed[0]}"
+        guess = f"the decorator says which status a success has: status_code={allowed[0]}"
+        refused = f"the route refuses what the exercise sends: {self.text[:300]}"
+        return hint or {422: refused, 500: BROKE_THERE, NO_ANSWER: STUCK}.get(self.status, guess)
 
 
 class Probe:

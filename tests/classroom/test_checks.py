@@ -229,7 +229,7 @@ def test_a_request_without_an_answer_is_noted_as_such():
     with served(report, app, seconds=0.1) as api:
         assert not api.get("/slow").expect(200)
         held.set()
-    assert "actual:   no answer" in str(report)
+    assert "actual:   no answer" in str(report) and "waits for something that does not come" in str(report)
 
 
 def test_a_value_given_by_words():
