@@ -57,9 +57,9 @@ def detect(options: argparse.Namespace) -> int:
                     objects += len(entry.detections)
     except KeyboardInterrupt:
         stopped = True
-    unit = "pictures" if all(_kind(each) == "picture" for each in inputs) else "pictures and frames"
+    unit = "picture" if all(_kind(each) == "picture" for each in inputs) else "image"
     places = [*([f"{options.out}{os.sep}"] if options.save and done else []), *map(str, formats)]
-    summary = f"{done} {unit}, {objects} objects, {failed} failed, {perf_counter() - started:.1f} s"
+    summary = f"{_count(done, unit)}, {_count(objects, 'object')}, {failed} failed, {perf_counter() - started:.1f} s"
     _say(f"{summary}{' -> ' if places else ''}{', '.join(places)}", sys.stderr)
     if stopped and all(_kind(each) != "camera" for each in inputs):
         _say("Stopped by Ctrl+C; what was done until then is kept.", sys.stderr)
@@ -147,7 +147,11 @@ def _video(job: Job, source: Source, options: argparse.Namespace) -> Generator[E
     if frames:
         copy = f" -> {options.out / source.copy}, {encoder(options.codec)[0]}" if job.out else ""
         hint = " (for browsers: --codec vp9, which is slow)" if copy.endswith("mpeg4") and not options.codec else ""
-        _say(f"{source.name}: {frames} frames, {objects} objects{copy}{hint}", sys.stdout)
+        _say(f"{source.name}: {_count(frames, 'frame')}, {_count(objects, 'object')}{copy}{hint}", sys.stdout)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _say(text: str, stream: TextIO) -> None:

@@ -22,7 +22,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) ->
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) == 2 * threads:
+            while len(pending) == 2 * threads or (pending and pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..detections import Detection
 from ..errors import BadImage, LabError
 from ..vision.drawing import annotate
 from ..vision.machine import cores
@@ -24,6 +23,7 @@ from .results import Entry, Failure, Found
 from .sources import Source
 
 AHEAD = 4  # frames; one of 3840 x 2160 takes 25 MB
+THREADS = 8  # one thread decodes and one encodes; more than this many would only hold frames in memory
 FPS = 25.0  # where a video or camera does not say
 
 
@@ -98,19 +98,19 @@ def detect_video(job: Job, source: Source, stride: int, codec: str | None) -> Ge
         video = Video(source)
         place = job.place(source)
 
-        def work(frame: Frame) -> tuple[Frame, list[Detection], np.ndarray]:
+        def work(frame: Frame) -> tuple[Found, np.ndarray | None]:
+            height, width = frame.picture.shape[:2]
             detections = job.detect(frame.picture)
-            return frame, detections, annotate(frame.picture, detections) if place else frame.picture
+            drawn = annotate(frame.picture, detections) if place else None
+            return Found(source.name, width, height, detections, frame.number, frame.time), drawn
 
         bar = {"total": ceil(video.count / stride) or None, "unit": " frames", "desc": source.name}
         with closing(ahead(video.frames(stride), AHEAD)) as frames, _copy(place, video.fps / stride, codec) as copy:
-            found = ordered_map(work, frames, cores() + 1)
-            with closing(found):
-                for frame, detections, drawn in tqdm(found, **bar, disable=None, leave=False):
-                    if copy:
+            with closing(ordered_map(work, frames, min(cores() + 1, THREADS))) as results:
+                for found, drawn in tqdm(results, **bar, disable=None, leave=False):
+                    if copy and drawn is not None:
                         copy.write(drawn)
-                    height, width = frame.picture.shape[:2]
-                    yield Found(source.name, width, height, detections, frame.number, frame.time)
+                    yield found
         if reason := video.broken_off():
             yield Failure(source.name, reason)
     except Exception as error:
