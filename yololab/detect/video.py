@@ -105,12 +105,15 @@ def detect_video(job: Job, source: Source, stride: int, codec: str | None) -> Ge
             return Found(source.name, width, height, detections, frame.number, frame.time), drawn
 
         bar = {"total": ceil(video.count / stride) or None, "unit": " frames", "desc": source.name}
-        with closing(ahead(video.frames(stride), AHEAD)) as frames, _copy(place, video.fps / stride, codec) as copy:
-            with closing(ordered_map(work, frames, min(cores() + 1, THREADS))) as results:
-                for found, drawn in tqdm(results, **bar, disable=None, leave=False):
-                    if copy and drawn is not None:
-                        copy.write(drawn)
-                    yield found
+        with (
+            closing(ahead(video.frames(stride), AHEAD)) as frames,
+            _copy(place, video.fps / stride, codec) as copy,
+            closing(ordered_map(work, frames, min(cores() + 1, THREADS))) as results,
+        ):
+            for found, drawn in tqdm(results, **bar, disable=None, leave=False):
+                if copy and drawn is not None:
+                    copy.write(drawn)
+                yield found
         if reason := video.broken_off():
             yield Failure(source.name, reason)
     except Exception as error:
