@@ -20,6 +20,8 @@ class LabError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Further headers of the HTTP response (RFC 9110, 10.2.3 and 11.6.1): when to try again, which key to send."""
+        if self.status == 408:
+            return {"Connection": "close"}  # the rest of the body may still come; nobody reads it (RFC 9110, 15.5.9)
         if self.status == 401:
             return {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
         retry_after = getattr(self, "retry_after", None)
@@ -27,11 +29,17 @@ class LabError(Exception):
 
 
 class Refused(LabError):
-    """The request is not let in (`status` 400, 401, 403, 406 or 415): host, origin, key, form or Accept."""
+    """The request is not let in (`status` 400, 401, 403, 406, 415 or 422): host, origin, key, form, parameters or Accept."""
 
     def __init__(self, message: str, status: int = 403) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Late(LabError):
+    """The body of a request did not arrive in time."""
+
+    status = 408
 
 
 class BadImage(LabError):

@@ -353,7 +353,7 @@ def test_explore_fits_dark_rooms_and_phones(explore, map_, wide, scheme):
 def test_explore_says_what_the_api_says(page, url):
     explore = Explore(page, url)
     page.locator("#file").set_input_files({"name": "a.txt", "mimeType": "image/png", "buffer": b"hello"})
-    page.locator("#problem", has_text="not a JPEG, PNG or WebP picture").wait_for()
+    page.locator("#problem", has_text="TIFF picture").wait_for()
     assert page.locator("#keyform").is_hidden() and explore.summary() == "No answer"
     page.screenshot(path=SHOTS / "explore_error.png")
     explore.choose("apple.jpg")

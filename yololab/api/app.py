@@ -8,26 +8,30 @@ from importlib import import_module
 from typing import Any, cast
 
 from fastapi import FastAPI, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..errors import LabError
 from .docs import add_docs
-from .error_handlers import on_http_error, on_lab_error
-from .middleware import FORM_OVERHEAD, AccessMiddleware
+from .error_handlers import on_http_error, on_invalid_parameter, on_lab_error
+from .middleware import CROSS_ORIGIN_METHODS, EXPOSED, AccessMiddleware, KeyMiddleware
 from .routes import detect, health
-from .routes.batch import MAX_FILES
 from .service import DetectionService
 from .settings import Settings, unknown_variables
 
 logger = logging.getLogger(__name__)
 
-INVITATION = """Try it: open **POST /predict**, choose a JPEG, PNG or WebP picture, and press **Execute**.
+INVITATION = """Try it: open **POST /predict**, choose a picture, and press **Execute**.
 The annotated picture appears below the button.
 
 **POST /v1/detections** gives the same detections as JSON. Its menu *Media type* asks for a picture instead."""
 
+HANDLERS = {
+    LabError: on_lab_error, HTTPException: on_http_error, RequestValidationError: on_invalid_parameter
+}  # fmt: skip
 TAGS = [
     {"name": "detect", "description": "a picture in, detections out"},
     {"name": "explore", "description": "why something was detected, or was not: see also the page [/explore](explore)"},
@@ -67,11 +71,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        form_limits={"max_files": MAX_FILES, "max_fields": 8, "max_part_size": FORM_OVERHEAD},
         dependencies=key,
-        exception_handlers=cast(Any, {LabError: on_lab_error, HTTPException: on_http_error}),
+        exception_handlers=cast(Any, HANDLERS),
     )
     app.state.service = service
+    app.add_middleware(KeyMiddleware, settings=settings)
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=sorted(settings.cors), allow_methods=CROSS_ORIGIN_METHODS,
+            allow_headers=["*"], expose_headers=EXPOSED,
+        )  # fmt: skip
     app.add_middleware(AccessMiddleware, settings=settings, metrics=service.metrics)
     for module in [detect, *(import_module(f".routes.{name}", __package__) for name in settings.extras)]:
         app.include_router(module.router(settings))

@@ -2,8 +2,6 @@
 
 import logging
 from hmac import compare_digest
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,21 +9,23 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import LabError, Refused, TooLarge
+from .hosts import LOOPBACK, host_of, is_in, is_ip, is_one_of, prefix_of
 from .metrics import Metrics
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # a browser cannot open a page with a key
 KEYLESS = ("/health", "/ready", "/docs", "/redoc", "/openapi.json", "/explore")
 ASSETS = ("/docs-assets/", "/explore-assets/")  # what those pages are made of
 FORM_OVERHEAD = 2**16  # bytes that a form may add to its file: boundaries, headers, small fields
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+CROSS_ORIGIN_METHODS = ("GET", "HEAD", "POST")
+EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "WWW-Authenticate")  # headers that foreign pages may read
 
 
 class AccessMiddleware:
-    """Checks host, origin, key and declared size before the app sees a request.
+    """Checks host and origin before anything else sees a request, and applies the prefix that a trusted proxy names.
 
     Each response gets an X-Request-ID of ours and `nosniff`; an error that nobody caught becomes JSON, too.
     """
@@ -34,6 +34,8 @@ class AccessMiddleware:
         self._app, self._settings, self._metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await self._websocket(scope, receive, send)
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request_id = uuid4().hex
@@ -54,57 +56,124 @@ class AccessMiddleware:
 
         try:
             self._check(scope)
+            self._apply_prefix(scope)
             await self._app(scope, receive, send_labelled)
         except LabError as error:
-            await _answer(send_labelled, error.status, str(error), error.headers)
+            await problem(str(error), error.status, error.headers)(scope, receive, send_labelled)
         except Exception:
             logger.exception("request %s failed", request_id)
             if status:
                 raise
-            await _answer(
-                send_labelled, 500, f"Something broke on our side. The server's log has it under {request_id}."
-            )
+            detail = f"Something broke on our side. The server's log has it under {request_id}."
+            await problem(detail, 500)(scope, receive, send_labelled)
         finally:
             route = getattr(scope.get("route"), "path", "other")  # the template, not what a stranger typed
             self._metrics.requests.labels(route, status).inc()
 
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same checks; closing before accepting makes the server answer 403."""
+        try:
+            self._check(scope)
+            check_key(scope, self._settings)
+        except LabError as error:
+            return await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:100]})
+        self._apply_prefix(scope)
+        await self._app(scope, receive, send)
+
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        host = _host("//" + headers.get("host", ""))
+        given = headers.get("host", "")
+        host = host_of(f"//{given}")
+        if not given:
+            raise Refused(
+                "The request has no Host header, which HTTP requires. If a proxy sends it, let the proxy pass the "
+                "header on; for nginx: proxy_set_header Host $host;",
+                400,
+            )
         if not self._is_ours(host):
             raise Refused(
-                f"This server does not answer to the host {host!r}. "
+                f"This server does not answer to the host {host or given!r}. "
                 "Use 127.0.0.1 or localhost, or add the name to YOLOLAB_ALLOWED_HOSTS.",
                 400,
             )
-        if scope["method"] not in SAFE:
+        if scope["type"] == "websocket" or scope["method"] not in SAFE:
             self._check_origin(headers, host)
-        self._check_key(headers, scope["path"].removeprefix(scope.get("root_path", "")))
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._settings.max_upload + FORM_OVERHEAD:
-            raise TooLarge(too_large(self._settings.max_upload))
+        elif scope["method"] == "OPTIONS" and self._settings.cors:
+            self._check_preflight(headers)
 
     def _is_ours(self, host: str) -> bool:
-        if host in LOOPBACK or host in self._settings.hosts:
+        if host in LOOPBACK or is_one_of(host, self._settings.hosts):
             return True
-        return _is_ip(host) and self._settings.host not in LOOPBACK  # a name may be rebound, a literal address not
+        return is_ip(host) and self._settings.host not in LOOPBACK  # a name may be rebound, a literal address not
 
     def _check_origin(self, headers: Headers, host: str) -> None:
         origin = headers.get("origin")  # its port is left aside: JupyterLab's pages are on another one
-        if origin is not None and _host(origin) not in {host, *self._settings.hosts}:
-            raise Refused(f"A page of {origin} may not post here. Open this server's own page, or use a client.")
+        if origin in self._settings.cors:
+            return
+        if origin is not None and not is_one_of(host_of(origin), {host, *self._settings.hosts}):
+            raise Refused(
+                f"A page of {origin} may not post here. Open this server's own page, use a client, "
+                "or add the origin to YOLOLAB_CORS_ORIGINS."
+            )
         if origin is None and headers.get("sec-fetch-site") == "cross-site":
             raise Refused("A page of another site may not post here. Open this server's own page, or use a client.")
 
-    def _check_key(self, headers: Headers, path: str) -> None:
-        key = self._settings.api_key.get_secret_value()
-        if not key or path in KEYLESS or path.startswith(ASSETS):
+    def _check_preflight(self, headers: Headers) -> None:
+        """Refuse here what CORSMiddleware would refuse in plain text."""
+        method, origin = headers.get("access-control-request-method"), headers.get("origin")
+        if origin is None or method is None:
             return
-        given = headers.get("x-api-key")
-        if given is None:
-            raise Refused("This server wants a key. Send it in the header X-API-Key.", 401)
-        if not compare_digest(given.encode(), key.encode()):
-            raise Refused("The key in X-API-Key is wrong.", 403)
+        if origin not in self._settings.cors:
+            raise Refused(f"Pages of {origin} may not ask here. Add the origin to YOLOLAB_CORS_ORIGINS to let them.")
+        if method not in CROSS_ORIGIN_METHODS:
+            raise Refused(f"Pages of other origins may use {', '.join(CROSS_ORIGIN_METHODS)} here, not {method}.")
+
+    def _apply_prefix(self, scope: Scope) -> None:
+        """Let pages link to what lies under the prefix that a proxy in front has stripped."""
+        address, port = scope.get("client") or ("", None)
+        # port 0: uvicorn has put the address of X-Forwarded-For here, since it trusts the proxy that sent it
+        trusted = is_in(address, self._settings.proxies) or (port == 0 and self._settings.proxies)
+        if scope.get("root_path") or not trusted:
+            return
+        prefix = prefix_of(Headers(scope=scope).get("x-forwarded-prefix", ""))
+        if prefix:
+            scope["root_path"] = prefix
+            if not scope["path"].startswith(f"{prefix}/"):  # ASGI: the path includes the root_path
+                scope["path"] = prefix + scope["path"]
+
+
+class KeyMiddleware:
+    """Checks key and declared size; behind CORSMiddleware, so that a page of a listed origin can read what it says."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                check_key(scope, self._settings)
+                length = Headers(scope=scope).get("content-length", "")
+                if (
+                    length.isascii()
+                    and length.isdigit()
+                    and int(length[:20]) > self._settings.max_upload + FORM_OVERHEAD
+                ):
+                    raise TooLarge(too_large(self._settings.max_upload))
+            except LabError as error:
+                return await problem(str(error), error.status, error.headers)(scope, receive, send)
+        await self._app(scope, receive, send)
+
+
+def check_key(scope: Scope, settings: Settings) -> None:
+    """Raise Refused where a key is set and the request does not bring it."""
+    key, path = settings.api_key.get_secret_value(), scope["path"].removeprefix(scope.get("root_path", ""))
+    if not key or path in KEYLESS or path.startswith(ASSETS):
+        return
+    given = Headers(scope=scope).get("x-api-key")
+    if given is None:
+        raise Refused("This server wants a key. Send it in the header X-API-Key.", 401)
+    if not compare_digest(given.encode(), key.encode()):
+        raise Refused("The key in X-API-Key is wrong.", 403)
 
 
 def too_large(limit: int) -> str:
@@ -112,23 +181,6 @@ def too_large(limit: int) -> str:
     return f"The upload is larger than {limit / 2**20:g} MiB. Make the picture smaller and send it again."
 
 
-def _host(url: str) -> str:
-    """The host of a URL, without port and brackets, in lower case; '' where there is none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-async def _answer(send: Send, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-    response = JSONResponse({"detail": detail}, status, headers)
-    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
-    await send({"type": "http.response.body", "body": response.body})
+def problem(detail: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    """{"detail": sentence}; what a client sent may hold lone surrogates, which UTF-8 cannot write."""
+    return JSONResponse({"detail": detail.encode(errors="replace").decode()}, status, headers)

@@ -1,19 +1,22 @@
 """What a detection route takes, and what is refused before its body is read."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request, Response, UploadFile
+from fastapi import Depends, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from ..errors import NotReady, Refused
+from ..errors import Late, NotReady, Refused
 from ..vision.detector import NMS_THRESHOLD
 from ..vision.models import installed
+from .forms import FORM, RAW, Sent, check_content_type, only_picture, read_form, with_parameters
 from .middleware import FORM_OVERHEAD
 from .queue import ClientDisconnected
 from .service import DetectionService, Options
@@ -21,16 +24,15 @@ from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FORM = "multipart/form-data"
 MEDIA_TYPES = ("application/json", "image/jpeg", "image/png")
 
-Confidence = Annotated[
-    float, Query(ge=0, le=1, description="lowest confidence; by default the model's own", examples=[0.3])
-]
-Overlap = Annotated[
-    float,
-    Query(ge=0, le=1, description="of two boxes of a class that overlap more (IoU), the better stays", examples=[0.45]),
-]
+ABOUT = {
+    "model": "an installed model",
+    "confidence": "lowest confidence; by default the model's own",
+    "nms_threshold": "of two boxes of a class that overlap more (IoU), the better stays",
+}
+Confidence = Annotated[float, Query(ge=0, le=1, description=ABOUT["confidence"], examples=[0.3])]
+Overlap = Annotated[float, Query(ge=0, le=1, description=ABOUT["nms_threshold"], examples=[0.45])]
 
 
 def service_of(request: Request) -> DetectionService:
@@ -39,23 +41,20 @@ def service_of(request: Request) -> DetectionService:
     return service
 
 
-async def read_upload(file: UploadFile, request: Request) -> bytes:
-    """The bytes of an upload. Raises HTTPException 413 for more than the settings' `max_upload`."""
-    data = await file.read()
-    if len(data) > service_of(request).settings.max_upload:
-        raise HTTPException(413)
-    return data
+def upload_of(request: Request) -> bytes:
+    """The picture of a request that `DetectionRoute` has read. Raises HTTPException 413, Refused with 422."""
+    return only_picture(request.state.sent, "file", service_of(request).settings.max_upload)
 
 
 Service = Annotated[DetectionService, Depends(service_of)]
-Upload = Annotated[bytes, Depends(read_upload)]
-"""The content of the field `file`: a JPEG, PNG or WebP picture."""
+Upload = Annotated[bytes, Depends(upload_of)]
+"""The bytes of the picture: the content of the field `file`, or the raw body."""
 
 
 def options_dependency(settings: Settings) -> Callable[..., Options]:
     """What a route depends on to get `model`, `confidence` and `nms_threshold`, gathered as `Options`."""
     names: Any = sorted(installed(settings.model_folders))
-    about = Query(description="an installed model", json_schema_extra={"enum": names})
+    about = Query(description=ABOUT["model"], json_schema_extra={"enum": names})
 
     def options(
         model: Annotated[str, about] = settings.model,
@@ -65,6 +64,30 @@ def options_dependency(settings: Settings) -> Callable[..., Options]:
         return Options(model, confidence, nms_threshold)
 
     return options
+
+
+def request_body(field: str, settings: Settings, most: int | None = None, **further: str) -> dict[str, Any]:
+    """What a detection route reads, for FastAPI's `openapi_extra`: a form, and the raw picture where it takes one.
+
+    most: pictures in one request; None for the one that may also be the body itself. further: parameters from 0 to 1
+    besides the usual, with their descriptions. The form's fields have no defaults, which Swagger UI would send.
+    """
+    file = {"type": "string", "format": "binary"}  # generated clients do not upload what has a contentMediaType
+    properties: dict[str, Any] = {
+        name: {"type": "number", "minimum": 0, "maximum": 1, "description": text}
+        for name, text in (ABOUT | further).items()
+    }
+    properties["model"] = {
+        "type": "string",
+        "enum": sorted(installed(settings.model_folders)),
+        "description": ABOUT["model"],
+    }
+    picture = file if most is None else {"type": "array", "items": file, "maxItems": most}
+    form = {"type": "object", "title": "Upload", "required": [field], "properties": {field: picture} | properties}
+    content: dict[str, Any] = {FORM: {"schema": form}}
+    if most is None:
+        content |= {RAW: {"schema": file}, "image/*": {"schema": file}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def body_limit(settings: Settings) -> int:
@@ -78,30 +101,62 @@ def drawn(options: Options) -> Options:
 
 
 class DetectionRoute(APIRoute):
-    """Refuses what can be refused before a body is read."""
+    """Refuses what can be refused before a body is read; then reads it, and puts a form's fields into the query.
+
+    field: of the form, with the picture. raw: whether the body may be the picture itself.
+    """
+
+    field, raw = "file", True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind these checks."""
         handle = super().get_route_handler()
+        known = _query_names(self.dependant)
 
         async def check_then_handle(request: Request) -> Response:
             service = service_of(request)
-            if request.headers.get("content-type", "").split(";")[0].strip().lower() != FORM:
-                raise Refused(f"Send the picture as {FORM}, in the field 'file'.", 415)
-            if request.query_params.get("model", service.settings.model) == service.settings.model:
-                service.check_ready(request.app)
+            is_form = check_content_type(request, self.field, self.raw)
+            if not is_form or "model" in request.query_params:
+                _check_ready(request)
             service.queue.check()
             try:
+                sent = await self._read(request, is_form)
+                request = with_parameters(request, sent.fields, known)
+                request.state.sent = sent
+                _check_ready(request)
                 return await handle(request)
-            except ClientDisconnected:
+            except (ClientDisconnect, ClientDisconnected):
                 return Response(status_code=499)  # nobody reads it
-            except HTTPException as error:
-                if isinstance(error.__cause__, OSError):  # FastAPI takes it for the client's mistake
-                    logger.error("an upload could not be stored: %s", error.__cause__)
-                    raise NotReady("The server has no room for large uploads now: its disk is full.") from error
-                raise
 
         return check_then_handle
+
+    async def _read(self, request: Request, is_form: bool) -> Sent:
+        settings = service_of(request).settings
+        try:
+            async with asyncio.timeout(settings.upload_timeout):
+                if is_form:
+                    return await read_form(request, self.field, body_limit(settings))
+                return Sent([("", await request.body())])
+        except TimeoutError:
+            raise Late(
+                f"The body did not arrive within {settings.upload_timeout:g} s. Send it again, or a smaller picture."
+            ) from None
+        except OSError as error:
+            logger.error("an upload could not be stored: %s", error)
+            raise NotReady("The server has no room for large uploads now: its disk is full.") from error
+
+
+def _query_names(dependant: Dependant) -> list[str]:
+    """The parameters that a route takes in its query, those of what it depends on first."""
+    inner = [name for each in dependant.dependencies for name in _query_names(each)]
+    return [*inner, *(str(each.alias) for each in dependant.query_params)]
+
+
+def _check_ready(request: Request) -> None:
+    """Raise NotReady or BrokenModel where the default model is asked for and cannot answer."""
+    service = service_of(request)
+    if request.query_params.get("model", service.settings.model) == service.settings.model:
+        service.check_ready(request.app)
 
 
 def response_media_type(request: Request) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ..vision.explain import Candidate
+from ..vision.formats import SERVED
 
 PICTURES = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 PICTURES["image/png"] = PICTURES["image/jpeg"]
@@ -104,7 +105,7 @@ class Answer(BaseModel):
 
 
 class InvalidParameter(BaseModel):
-    """One mistake: where it is (`body` or `query`, then the name), what it is, and the actual input."""
+    """One mistake: where it is (`body` or `query`, then the name), what it is, and the start of the actual input."""
 
     type: str
     loc: list[str | int]
@@ -114,7 +115,9 @@ class InvalidParameter(BaseModel):
 
 
 class HTTPValidationError(BaseModel):
-    detail: list[InvalidParameter]
+    """Values that are out of range, one entry each; or one sentence about what is missing, unknown or given twice."""
+
+    detail: list[InvalidParameter] | str
 
 
 class Problem(BaseModel):
@@ -137,9 +140,8 @@ HOST = (
 )
 NO_MODEL = "The model 'yolov3-tiny' is known but not installed. Install it with: python -m yololab fetch yolov3-tiny"
 LARGE = "The picture has more than 64 megapixels. Make it smaller and send it again."
-NO_PICTURE = (
-    "The file is not a JPEG, PNG or WebP picture, by its first bytes. Save it as one of these and send it again."
-)
+NO_PICTURE = f"The file is not a {SERVED} picture, by its first bytes. Save it as one of these and send it again."
+LATE = "The body did not arrive within 60 s. Send it again, or a smaller picture."
 BUSY = "The server is busy: 64 requests wait already. Try again in 2 s."
 NO_KIND = "Accept allows none of application/json, image/jpeg, image/png. Name one of them, or leave the header out."
 OUT_OF_RANGE = {
@@ -153,17 +155,16 @@ ACCESS: Responses = {
     403: _problem("A wrong key", "The key in X-API-Key is wrong."),
 }
 DETECTION: Responses = {
-    400: _problem(
-        "An empty or damaged picture; a foreign Host", "The file is empty. Send a JPEG, PNG or WebP picture."
-    ),
+    400: _problem("An empty or damaged picture; a foreign Host", f"The file is empty. Send a {SERVED} picture."),
     401: ACCESS[401],
     403: _problem("A wrong key; a page of another site", "The key in X-API-Key is wrong."),
     404: _problem("No such model, or not installed", NO_MODEL),
+    408: _problem("The body did not arrive in time", LATE),
     413: _problem("More than 20 MiB or 64 megapixels", LARGE),
-    415: _problem("Not a form, or not JPEG, PNG or WebP", NO_PICTURE),
+    415: _problem("Neither a form nor a picture; a format that is not served", NO_PICTURE),
     422: {
         "model": HTTPValidationError,
-        "description": "A parameter out of range, or no file",
+        "description": "A parameter out of range, unknown or given twice; no file",
         "content": {"application/json": {"example": {"detail": [OUT_OF_RANGE]}}},
     },
     503: _problem("Busy or not ready; `Retry-After` says when", BUSY),

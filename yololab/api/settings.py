@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,9 +22,13 @@ from ..errors import WrongSetting
 from ..paths import base, repository, user_cache
 from ..vision.engines import EngineName
 from ..vision.models import PACKAGE
+from .hosts import normalized_host, normalized_network, normalized_origin
 
 PREFIX = "YOLOLAB_"
 EXTRAS = ("batch", "explore")  # modules of `routes` with a `router(settings)`
+NORMALIZED = {
+    "allowed_hosts": normalized_host, "cors_origins": normalized_origin, "trusted_proxies": normalized_network
+}  # fmt: skip
 OLD_NAMES = {"YOLOLAB_MODELS": "YOLOLAB_MODEL_PATH"}
 
 
@@ -65,7 +69,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     url: str = Field("http://127.0.0.1:8000", description="where client.ipynb finds the server")
     root_path: str = Field("", description="path prefix that a proxy in front strips, e.g. /user/ann/proxy/8000")
-    allowed_hosts: str = Field("", description="Host names to answer to besides loopback, separated by commas")
+    allowed_hosts: str = Field(
+        "", description="hosts to answer to besides loopback, separated by commas: a name, name:port, a URL, *.name"
+    )
+    cors_origins: str = Field(
+        "", description="origins whose pages may call the API, separated by commas, e.g. http://localhost:3000"
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1/128", description="addresses or networks of proxies whose X-Forwarded-Prefix is believed"
+    )
     api_key: SecretStr = Field(SecretStr(""), description="where set, requests must bring it as X-API-Key")
 
     model: str = Field("starter", description="the default model")
@@ -83,6 +95,9 @@ class Settings(BaseSettings):
     hang: float = Field(60, gt=0, description="seconds for one picture; a worker that takes longer is started anew")
 
     extras: Annotated[tuple[str, ...], NoDecode] = Field((), description="optional routes, separated by commas")
+    upload_timeout: float = Field(
+        60, gt=0, description="seconds that a body may take to arrive; then it is answered 408"
+    )
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
     max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
     keep: bool = Field(True, description="keep a copy of what /predict answers")
@@ -118,10 +133,25 @@ class Settings(BaseSettings):
     def _from_base(cls, path: Path) -> Path:
         return base() / path.expanduser()
 
+    @field_validator("allowed_hosts", "cors_origins", "trusted_proxies")
+    @classmethod
+    def _normalized(cls, text: str, info: ValidationInfo) -> str:
+        return ",".join(NORMALIZED[str(info.field_name)](part) for part in text.split(",") if part.strip())
+
     @property
     def hosts(self) -> frozenset[str]:
-        """The names in `allowed_hosts`, in lower case."""
-        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+        """The names in `allowed_hosts`, in lower case, without ports; `*.name` stands for all under it."""
+        return frozenset(filter(None, self.allowed_hosts.split(",")))
+
+    @property
+    def cors(self) -> frozenset[str]:
+        """The origins in `cors_origins`, as browsers send them."""
+        return frozenset(filter(None, self.cors_origins.split(",")))
+
+    @property
+    def proxies(self) -> frozenset[str]:
+        """The networks in `trusted_proxies`."""
+        return frozenset(filter(None, self.trusted_proxies.split(",")))
 
     @property
     def model_folders(self) -> list[Path]:

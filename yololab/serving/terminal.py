@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 
 from ..api.app import create_app
-from ..api.middleware import LOOPBACK
+from ..api.hosts import LOOPBACK
 from ..api.settings import Settings
 from ..errors import PortTaken
 from .listener import listen, url_of

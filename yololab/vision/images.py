@@ -1,51 +1,43 @@
 """The first and the last stage: bytes to a BGR array, a BGR array to bytes."""
 
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from ..errors import BadImage, TooLarge, Unsupported
+from ..errors import BadImage, LabError, TooLarge
+from .formats import PILLOW, ended, filled, media_type, without_texts
+
+__all__ = ["decode", "decode_again", "decode_small", "encode", "media_type"]
 
 MAX_PIXELS = 64 * 10**6
+MAX_SIDE = 65_500  # pixels, libjpeg's limit
 JPEG_QUALITY = 90
-JPEG_MAX_SIDE = 65_500  # libjpeg's limit
 OVERSAMPLING = 2  # 1 costs mobilenetv2-yolov3-nano 0.009 of its AP50: benchmarks/RESULTS.md
 ORIENTATION = 0x0112  # the Exif tag
-UPRIGHT = {  # Exif 2.32, 4.6.4: how to undo each orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+XMP_ORIENTATION = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
+UPRIGHT: dict[int, Callable[[Any], Any]] = {  # Exif 2.32, 4.6.4: how to undo each orientation
+    2: lambda picture: cv2.flip(picture, 1),
+    3: lambda picture: cv2.rotate(picture, cv2.ROTATE_180),
+    4: lambda picture: cv2.flip(picture, 0),
+    5: cv2.transpose,
+    6: lambda picture: cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda picture: cv2.rotate(cv2.transpose(picture), cv2.ROTATE_180),
+    8: lambda picture: cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-
-
-def media_type(data: bytes) -> str:
-    """The media type that the first bytes tell: image/jpeg, image/png or image/webp.
-
-    Raises BadImage for no bytes at all, Unsupported for any other format.
-    """
-    if not data:
-        raise BadImage("The file is empty. Send a JPEG, PNG or WebP picture.")
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
-    fix = "Save an HEIC photo as JPEG first." if data[4:8] == b"ftyp" else "Save it as one of these and send it again."
-    raise Unsupported(f"The file is not a JPEG, PNG or WebP picture, by its first bytes. {fix}")
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The upright picture as BGR uint8, shape (H, W, 3): Exif orientation applied, transparency laid on white.
 
-    The size is checked from the header, before anything is decoded.
-    Raises BadImage, TooLarge (more than `max_pixels` pixels) or Unsupported.
+    Of several frames or pages it is the first. The size is checked from the header, before anything is decoded.
+    Raises BadImage, TooLarge (more than `max_pixels` pixels, or a side over MAX_SIDE) or Unsupported.
     """
     return _decode(data, max_pixels, None)[0]
 
@@ -64,29 +56,42 @@ def decode_again(data: bytes, size: tuple[int, int], max_pixels: int = MAX_PIXEL
     """The upright picture, BGR uint8 (H, W, 3), of a JPEG that `decode_small` has read to its end and found this size.
 
     OpenCV's decoder makes the same pixels in a third of the time for a large photo, and would not say if one was cut
-    off; but that has been seen to. A JPEG that it reads otherwise, or not at all, is left to `decode`.
+    off; but that has been seen to. Only the pixels are its own: the orientation is the one that `decode` applies. A
+    JPEG that it would read otherwise, or not at all, is left to `decode`.
     """
-    try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # its own limit on pixels, OPENCV_IO_MAX_IMAGE_PIXELS
-        picture = None
+    with Image.open(BytesIO(data), formats=["JPEG"]) as image:
+        orientation, mode = _orientation(image), image.mode
+    picture = None
+    if mode in ("RGB", "L"):  # of CMYK the two make other colors
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        with suppress(cv2.error):  # its own limit on pixels, OPENCV_IO_MAX_IMAGE_PIXELS
+            picture = cv2.imdecode(np.frombuffer(ended(data), np.uint8), flags)
+    if picture is not None:
+        picture = _turned(picture, orientation)
     return picture if picture is not None and picture.shape[1::-1] == size else decode(data, max_pixels)
 
 
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
     kind = media_type(data)
     try:
-        with Image.open(BytesIO(data), formats=[kind.removeprefix("image/")]) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise _too_large(max_pixels)
-            orientation = _orientation(image)
-            if side is not None:
-                image.draft(None, (OVERSAMPLING * side, OVERSAMPLING * side))
-            return _upright_bgr(image, orientation), (height, width) if orientation >= 5 else (width, height)
+        if kind == "image/png":
+            try:
+                return _read(without_texts(data, orientation=True), kind, max_pixels, side)
+            except ValueError:  # a text with the orientation in it may be too large as well
+                return _read(without_texts(data, orientation=False), kind, max_pixels, side)
+        try:
+            return _read(data, kind, max_pixels, side)
+        except OSError:
+            other = filled(data) if kind == "image/jpeg" else None
+            if other is None:
+                raise
+            picture, size = _read(ended(data), kind, max_pixels, side)
+            if not np.array_equal(picture, _read(other, kind, max_pixels, side)[0]):
+                raise  # what was missing had a part in some pixel
+            return picture, size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(max_pixels) from error
-    except TooLarge:
+    except LabError:
         raise
     except Exception as error:  # Pillow's decoders raise many types on broken bytes, SyntaxError among them
         raise BadImage(
@@ -95,28 +100,61 @@ def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray,
         ) from error
 
 
+def _read(data: bytes, kind: str, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """The upright picture, and width and height of the original; raises whatever Pillow raises."""
+    if kind == "image/heic":
+        import_module("pillow_heif").register_heif_opener()
+    with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise _too_large(max_pixels)
+        if max(width, height) > MAX_SIDE:
+            raise TooLarge(f"The picture has a side of more than {MAX_SIDE} pixels. Make it smaller and send it again.")
+        orientation = _orientation(image)
+        if side is not None:
+            image.draft(None, (OVERSAMPLING * side, OVERSAMPLING * side))
+        picture = _turned(_bgr(image), orientation)
+        if kind != "image/jpeg":
+            return picture, picture.shape[1::-1]
+        return picture, (height, width) if orientation >= 5 else (width, height)
+
+
 def _too_large(max_pixels: int) -> TooLarge:
     return TooLarge(f"The picture has more than {max_pixels / 1e6:.0f} megapixels. Make it smaller and send it again.")
 
 
-def _upright_bgr(image: Image.Image, orientation: int) -> np.ndarray:
-    turn = UPRIGHT.get(orientation)
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip, not scale
+def _bgr(image: Image.Image) -> np.ndarray:
+    """The pixels as they are stored, not turned."""
+    if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip, not scale
         image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode != "RGB":
         image = image.convert("RGB")
-    if turn is not None:
-        image = image.transpose(turn)
     return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
 
 
+def _turned(picture: np.ndarray, orientation: int) -> np.ndarray:
+    upright: np.ndarray = UPRIGHT[orientation](picture) if orientation in UPRIGHT else picture
+    return upright
+
+
 def _orientation(image: Image.Image) -> int:
-    """The Exif orientation, 1 to 8; 1 where it is missing or broken, which is no reason to refuse a picture."""
+    """The orientation that is left to be undone, 1 to 8; 1 where it is missing or broken, which costs no picture.
+
+    It may stand in Exif as SHORT, LONG or BYTE, else in XMP.
+    """
     try:
-        orientation = image.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION)
+        if image.format == "TIFF" and isinstance(orientation, int):
+            return 1  # Pillow itself turns these
+        if isinstance(orientation, (bytes, tuple)):
+            orientation = orientation[0]
+        if orientation is None:
+            xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+            found = XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
+            orientation = int(found[1]) if found else 1
         return orientation if orientation in UPRIGHT else 1
     except Exception:
         return 1
@@ -131,6 +169,6 @@ def encode(picture: np.ndarray, media_type: str = "image/jpeg") -> bytes:
         return cv2.imencode(".png", picture)[1].tobytes()
     if media_type != "image/jpeg":
         raise ValueError(f"media_type is {media_type!r}, not 'image/jpeg' or 'image/png'")
-    if max(picture.shape[:2]) > JPEG_MAX_SIDE:
-        raise TooLarge(f"A JPEG's sides have at most {JPEG_MAX_SIDE} pixels. Ask for image/png, or send less.")
+    if max(picture.shape[:2]) > MAX_SIDE:
+        raise TooLarge(f"A JPEG's sides have at most {MAX_SIDE} pixels. Ask for image/png, or send less.")
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

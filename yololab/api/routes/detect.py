@@ -5,7 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from ..metrics import server_timing
-from ..parameters import DetectionRoute, Service, Upload, body_limit, drawn, options_dependency, response_media_type
+from ..parameters import (
+    DetectionRoute,
+    Service,
+    Upload,
+    body_limit,
+    drawn,
+    options_dependency,
+    request_body,
+    response_media_type,
+)
 from ..rendering import JSON, as_json, as_picture
 from ..schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer, Responses
 from ..service import Options, Result
@@ -20,10 +29,10 @@ def router(settings: Settings) -> APIRouter:
     """The two routes, with the settings' default model and limits."""
     routes = APIRouter(route_class=DetectionRoute, tags=["detect"], responses=DETECTION)
     options_of = options_dependency(settings)
-    limit = body_limit(settings)
+    limit, body = body_limit(settings), request_body("file", settings)
 
     @routes.post("/predict", summary="A picture in, the annotated picture out", response_class=Response,
-                 responses=PICTURE, max_body_size=limit)  # fmt: skip
+                 responses=PICTURE, max_body_size=limit, openapi_extra=body)  # fmt: skip
     async def predict(
         request: Request, service: Service, data: Upload, options: Annotated[Options, Depends(options_of)]
     ) -> Response:
@@ -39,7 +48,7 @@ def router(settings: Settings) -> APIRouter:
         return Response(body, media_type=media_type, headers={"Server-Timing": server_timing(seconds)})
 
     @routes.post("/v1/detections", summary="A picture in, detections out", response_model=Answer,
-                 responses=EITHER | NOT_ACCEPTABLE, max_body_size=limit)  # fmt: skip
+                 responses=EITHER | NOT_ACCEPTABLE, max_body_size=limit, openapi_extra=body)  # fmt: skip
     async def detections(
         request: Request, service: Service, data: Upload, options: Annotated[Options, Depends(options_of)],
         media_type: Annotated[str, Depends(response_media_type)],

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from ...paths import repository
 from ...vision.explain import FLOOR
 from ..metrics import server_timing
-from ..parameters import DetectionRoute, Service, Upload, body_limit, options_dependency
+from ..parameters import DetectionRoute, Service, Upload, body_limit, options_dependency, request_body
 from ..rendering import JSON, as_explanation
 from ..schemas import DETECTION, ExplainedPicture
 from ..service import Options
@@ -21,6 +21,7 @@ PATHS = ("/v1/explain",)  # that take pictures
 PAGE = Path(__file__).parents[1] / "pages" / "explore"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}  # Windows may think otherwise
 SAMPLES = ("fruit.jpg", "crowd.jpg", "ball.jpg", "car.jpg", "cup_and_bottle.jpg")
+FLOOR_ABOUT = "candidates with less confidence are left out"
 FRESH = {"Cache-Control": "no-cache"}
 POLICY = (  # W3C Content Security Policy 3; blob: is the picture that was chosen
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -40,10 +41,11 @@ def router(settings: Settings) -> APIRouter:
 def _explain_router(settings: Settings) -> APIRouter:
     routes = APIRouter(route_class=DetectionRoute, tags=["explore"], responses=DETECTION)
     options_of = options_dependency(settings)
-    Floor = Annotated[float, Query(ge=0, le=1, description="candidates with less confidence are left out")]
+    Floor = Annotated[float, Query(ge=0, le=1, description=FLOOR_ABOUT)]
 
     @routes.post("/v1/explain", summary="A picture in, every candidate and its verdict out",
-                 response_model=ExplainedPicture, max_body_size=body_limit(settings))  # fmt: skip
+                 response_model=ExplainedPicture, max_body_size=body_limit(settings),
+                 openapi_extra=request_body("file", settings, floor=FLOOR_ABOUT))  # fmt: skip
     async def explain_picture(
         request: Request,
         service: Service,

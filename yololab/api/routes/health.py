@@ -1,29 +1,60 @@
 """The routes that say how the server is: /, /health, /ready, /v1/models, /metrics."""
 
 from contextlib import suppress
+from html import escape
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from ... import __version__
 from ...errors import BrokenModel
 from ...vision.models import CONFIDENCE, Entry, Model, installed, registry
 from ..parameters import Service
+from ..rendering import JSON
 from ..schemas import ACCESS, InputSize, KnownModel, Problem, State, Welcome
+
+OPTIONAL_PAGES = {
+    "explore": "why something was detected, or was not",
+    "live": "what the camera sees",
+}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>YOLO lab</title>
+<style>:root {{ color-scheme: light dark }}
+body {{ font: 1.1rem/1.6 system-ui; max-width: 40rem; margin: 3rem auto }}</style>
+<h1>YOLO lab</h1>
+<p>Send a picture, get back what is in it. Version {version}, default model {model}.</p>
+<ul>{items}</ul>
+</html>
+"""
 
 router = APIRouter(tags=["status"], responses=ACCESS)
 
 
-@router.get("/", summary="Welcome")
-def welcome(request: Request, service: Service) -> Welcome:
-    """The version, the default model, and where to go on."""
+@router.get("/", summary="Welcome", response_model=Welcome, responses={200: {"content": {"text/html": {}}}})
+def welcome(request: Request, service: Service) -> Response:
+    """The version, the default model, and where to go on: JSON, or for a browser a page with links."""
     root = request.scope.get("root_path", "")
-    return Welcome(
+    accept = parse_accept_header(request.headers.get("accept") or "*/*", MIMEAccept)
+    if accept.best_match(("application/json", "text/html")) == "text/html":
+        pages = {"docs": "try it with a picture of yours"}
+        pages |= {name: about for name, about in OPTIONAL_PAGES.items() if name in service.settings.extras}
+        items = "".join(f'<li><a href="{root}/{name}">/{name}</a>: {about}</li>' for name, about in pages.items())
+        page = PAGE.format(version=__version__, model=escape(service.settings.model), items=items)
+        return HTMLResponse(page, headers={"Vary": "Accept", "Content-Security-Policy": POLICY})
+    answer = Welcome(
         message="Post a picture to /predict, or try it in the browser under /docs.",
         version=__version__,
         model=service.settings.model,
         docs=f"{root}/docs",
     )
+    return Response(answer.model_dump_json(), media_type=JSON, headers={"Vary": "Accept"})
 
 
 @router.get("/health", summary="Is the process alive?")
