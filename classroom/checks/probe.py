@@ -161,7 +161,7 @@ def served(report: Report, target: Any, seconds: float = SECONDS) -> Iterator[Pr
         return
     before, app, wrong = len(report.lines), Watched(target), True
     try:
-        server = serve(app, port=0)
+        server = serve(app, port=0, quiet=True)
     except ServerFailed:
         report.require("the app starts", "it starts", app.not_started or "it does not", "its lifespan raised an error")
     try:

@@ -96,12 +96,15 @@ class Server(uvicorn.Server):
                 raise service.not_ready_reason
 
 
-def serve(app: Any, port: int | None = None, *, host: str | None = None, root_path: str | None = None) -> Server:
+def serve(
+    app: Any, port: int | None = None, *, host: str | None = None, root_path: str | None = None, quiet: bool = False
+) -> Server:
     """Serve an ASGI app from a thread of this process; return the running server once it is ready to answer.
 
     port: by default YOLOLAB_PORT, else 8000; 0 takes a free one. A server that this process runs on the same port is
         stopped first, so that a cell can be run again.
     host, root_path: by default YOLOLAB_HOST, else 127.0.0.1, and YOLOLAB_ROOT_PATH.
+    quiet: do not print the address.
 
     Raises PortTaken where another process has the port, ServerFailed where the app's start-up fails, and for an app
     of `create_app` the error with which its default model failed to load.
@@ -109,7 +112,8 @@ def serve(app: Any, port: int | None = None, *, host: str | None = None, root_pa
     server = _new_server(app, port, host, root_path)
     threading.Thread(target=server._run_in_thread, name=f"serve-{server.port}", daemon=True).start()
     server._wait_until_ready()
-    print(f"Serving on {server.url}")
+    if not quiet:
+        print(f"Serving on {server.url}")
     return server
 
 
