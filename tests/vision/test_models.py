@@ -9,9 +9,10 @@ from helpers import PACKAGE
 from yololab.errors import BrokenModel, DownloadFailed, NotInstalled, UnknownModel
 from yololab.vision import model as model_module
 from yololab.vision import registry as registry_module
+from yololab.vision.detector import Detector
 from yololab.vision.download import fetch
 from yololab.vision.models import find, from_path, installed
-from yololab.vision.registry import Entry, RemoteFile, registry
+from yololab.vision.registry import Entry, RemoteFile, registry, sha256
 
 STARTER = PACKAGE
 CFG = "[net]\nwidth = 320\nheight=192\n[yolo]\nclasses=2\n"
@@ -137,6 +138,16 @@ def test_size_digest_and_confidence(tmp_path, monkeypatch):
     assert find("starter", [STARTER]).confidence == registry()["starter"].confidence < 0.5
 
 
+def test_a_toml_beside_a_cfg(tmp_path):
+    model = starter_in(tmp_path)
+    toml = tmp_path / "starter.toml"
+    toml.write_text("size = [320, 192]\nconfidence = 0.7\n")
+    assert model.confidence == 0.7 and model.input_size == (320, 192) == Detector(model).size
+    toml.write_text('color = "bgr"\n')
+    with pytest.raises(BrokenModel, match=r"starter\.toml says color, which a Darknet cfg decides"):
+        Detector(model)
+
+
 @pytest.mark.parametrize("suffix", ["cfg", "weights", "names"])
 def test_verify_finds_a_flipped_bit(tmp_path, suffix):
     model = starter_in(tmp_path)
@@ -153,10 +164,17 @@ def test_verify_finds_a_flipped_bit(tmp_path, suffix):
 # fetching by name; test_download.py has the rest
 
 
-def test_fetch_by_name(tmp_path):
+def test_fetch_by_name(tmp_path, monkeypatch):
     assert fetch("starter", STARTER) == find("starter", [STARTER])  # all in place: nothing to do
     with pytest.raises(DownloadFailed, match="git checkout -- yololab/vision"):
         fetch("starter", tmp_path)
+    (tmp_path / "own.names").write_text("a\n")
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    files = tuple(RemoteFile(each, None, sha256(tmp_path / each), ("https://x",)) for each in ("own.names", "net.onnx"))
+    entry = Entry("net", 0.5, "A network.", "MIT", files)
+    monkeypatch.setattr("yololab.vision.download.registry", lambda: {"net": entry})
+    assert fetch("net", tmp_path).path == tmp_path / "net.onnx"
+    monkeypatch.undo()
     for name in ("nothing", "../starter", ""):
         with pytest.raises(UnknownModel, match=r"There is no model .* known: .*yolov3"):
             fetch(name, tmp_path)

@@ -29,13 +29,13 @@ def to_onnx(cfg: str, weights: bytes, size: tuple[int, int] = (416, 416)) -> onn
     Input "pictures": uint8 (N, height, width, 3), BGR. Output "rows": float32 (N, R, 5 + C), see `engines.Engine`.
     Raises BrokenModel for a section, an option or an activation that it does not know, and for weights of another size.
     """
-    network, body = plan(cfg, size), weights[header(weights[:8]) :]
-    if len(body) != 4 * network.weights:
+    network, start = plan(cfg, size), header(weights[:8])
+    if len(weights) != start + 4 * network.weights:
         raise BrokenModel(
-            f"The weights hold {len(body) / 4:g} numbers and the cfg needs {network.weights}: they are cut off, or "
-            "belong to another cfg. Fetch or copy them anew."
+            f"The weights hold {(len(weights) - start) / 4:g} numbers and the cfg needs {network.weights}: they are "
+            "cut off, or belong to another cfg. Fetch or copy them anew."
         )
-    return Graph(network, np.frombuffer(body, "<f4")).model()
+    return Graph(network, np.frombuffer(weights, "<f4", offset=start)).model()
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,11 @@ class Model:
     @property
     def hints(self) -> Hints:
         """What NAME.toml beside it says. Raises BrokenModel."""
-        return read_hints(self.path.with_suffix(".toml"))
+        path = self.path.with_suffix(".toml")
+        hints = read_hints(path)
+        if not self.is_onnx and (surplus := sorted(hints.given().keys() - {"size", "confidence"})):
+            raise BrokenModel(f"{path} says {surplus[0]}, which a Darknet cfg decides.")
+        return hints
 
     def labels(self) -> list[str]:
         """The class names, in the network's order. Raises BrokenModel where they are missing or do not fit.

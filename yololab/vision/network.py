@@ -109,10 +109,6 @@ def network_of(model: Model, size: Size) -> Network:
     Raises BrokenModel, also where an ONNX file takes pictures of another size only.
     """
     if not model.is_onnx:
-        if surplus := model.hints.given().keys() - {"size", "confidence"}:
-            raise BrokenModel(
-                f"{model.path.with_suffix('.toml')} says {sorted(surplus)[0]}, which a Darknet cfg decides."
-            )
         preparation = Preparation(size, color="bgr", resize="squeeze", dtype=np.uint8, channels_last=True)
         return Network(model, converted(model, size), "pictures", ("rows",), preparation)
     known = facts(model.path)

@@ -62,8 +62,9 @@ class Preparation:
         if self.resize == "squeeze":
             return cv2.resize(picture, self.size), Frame(0, 0, width, height)
         ratio = min(width / picture.shape[1], height / picture.shape[0])
-        inner = tuple(max(1, round(side * ratio)) for side in picture.shape[1::-1])
         corner = self.resize == "corner"
+        whole = int if corner else round  # as YOLOX does, and as Ultralytics does
+        inner = tuple(max(1, whole(side * ratio)) for side in picture.shape[1::-1])
         left, top = (
             0 if corner else round((side - used) / 2 - 0.1) for side, used in zip(self.size, inner, strict=True)
         )
