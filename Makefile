@@ -19,7 +19,7 @@ test: .venv/installed-tests ## check style, types and imports, then run all test
 	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup # a process for each core
 
 lab: .venv/installed ## open the notebooks in JupyterLab
 	@$(BIN)/python -m classroom lab

@@ -17,6 +17,7 @@ from yololab.vision.machine import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
+    pytest.mark.xdist_group("browser"),  # one browser for all
     pytest.mark.skipif(not find_spec("playwright"), reason="needs Playwright: make test-browser"),
     pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on the path (Debian: apt-get install chromium)"),
     pytest.mark.filterwarnings("default"),

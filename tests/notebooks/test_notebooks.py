@@ -40,6 +40,7 @@ def lab(tmp_path_factory):
     return runs, env
 
 
+@pytest.mark.xdist_group("lab")
 def test_the_lab_runs_twice_in_a_row(lab):
     runs, _ = lab
     for run in runs:
@@ -48,6 +49,7 @@ def test_the_lab_runs_twice_in_a_row(lab):
         assert "apple.jpg" in run.stdout and "1 apple" in run.stdout
 
 
+@pytest.mark.xdist_group("lab")
 def test_no_cell_of_the_run_failed_or_was_skipped(lab):
     for name in ("server", "client"):
         notebook = nbformat.read(ROOT / "build" / f"{name}.ipynb", as_version=4)
@@ -63,11 +65,13 @@ def test_no_cell_of_the_run_failed_or_was_skipped(lab):
         assert len(html) > 100_000 and "No description has been provided" not in html
 
 
+@pytest.mark.xdist_group("lab")
 def test_the_annotated_pictures_are_kept(lab):
     _, env = lab
     assert len(os.listdir(env["YOLOLAB_UPLOADS"])) > 10
 
 
+@pytest.mark.xdist_group("lab")
 def test_no_process_stays_behind(lab):
     _, env = lab
     left = []

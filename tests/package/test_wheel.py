@@ -11,6 +11,7 @@ import pytest
 import requests
 from helpers import IMAGES, LIMIT, ROOT, answers, wait_for
 
+pytestmark = pytest.mark.xdist_group("wheel")  # it is built and installed once
 BIN = "Scripts" if sys.platform == "win32" else "bin"
 
 
