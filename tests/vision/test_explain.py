@@ -70,7 +70,7 @@ def test_the_grids_have_all_rows_of_the_real_models(weights):
     for cfg in there:
         detector = Detector(cfg)
         (rows,) = detector.engine([np.zeros((416, 416, 3), np.uint8)])
-        assert sum(grid.rows for grid in detector.engine.grids(len(rows))) == len(rows)
+        assert 3 * sum(each.size for each in detector.engine.maps(rows, (416, 416))) == len(rows)
 
 
 def test_no_more_than_the_best_and_nothing_under_the_floor(detector, fruit):

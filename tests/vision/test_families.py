@@ -141,6 +141,13 @@ def test_boxes_that_overlap_stay_where_the_network_has_chosen(tmp_path):
     assert len(explain(Detector(path), PICTURE, 0.5, nms_threshold=0.1).detections) == 2
 
 
+def test_the_map_of_a_letterboxed_picture_lies_over_the_picture(tmp_path):
+    """The box's cell is in the middle of the picture, and in the upper half of what the network is fed."""
+    path = table_graph(tmp_path / "mine.onnx", {"output": X_CELLS}, names=NAMES)
+    fine = explain(Detector(path), PICTURE, 0.5).objectness[0]
+    assert fine.max() == 1 and set(zip(*np.nonzero(fine), strict=True)) == {(4, 4), (5, 4)}
+
+
 # what a network is fed
 
 

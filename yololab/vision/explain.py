@@ -1,6 +1,5 @@
 """Why was it not detected? The candidates under the threshold, and those that were suppressed, with the reason."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -106,12 +105,4 @@ def explain(
             tuple(found.boxes[number].tolist()), {detector.labels[each]: float(probabilities[each]) for each in others},
             verdict, suppressor, overlap,
         ))  # fmt: skip
-    return Explanation(confidence, nms_threshold, candidates, list(_maps(detector, rows)))
-
-
-def _maps(detector: Detector, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The best objectness of each cell, float32 (lines, columns) for each grid; none in families without objectness."""
-    first = 0
-    for grid in detector.engine.grids(len(rows)):
-        yield grid.best(rows[first : first + grid.rows, 4])
-        first += grid.rows
+    return Explanation(confidence, nms_threshold, candidates, detector.engine.maps(rows, size))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .preparation import Size
+from .preparation import Frame, Size
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (4, 8, 16, 32))  # of the grids that detectors have
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -30,6 +30,14 @@ class Grid:
     @property
     def rows(self) -> int:
         return self.columns * self.lines * self.anchors
+
+    def over(self, values: np.ndarray, size: Size, frame: Frame) -> np.ndarray:
+        """Of cells (lines, columns) over what a network of `size` is fed: those over the picture, of the same shape."""
+        across = frame.left + (np.arange(self.columns) + 0.5) / self.columns * frame.width
+        down = frame.top + (np.arange(self.lines) + 0.5) / self.lines * frame.height
+        columns = np.minimum(across * self.columns / size[0], self.columns - 1).astype(int)
+        lines = np.minimum(down * self.lines / size[1], self.lines - 1).astype(int)
+        return np.asarray(values[np.ix_(lines, columns)])
 
     def best(self, values: np.ndarray) -> np.ndarray:
         """The highest of a cell's values, (lines, columns), of the values (rows,) of this grid."""

@@ -68,6 +68,14 @@ class Reading:
             return list(self.heads)
         return grids(self.preparation.size, rows, self.family.anchors) if self.family.anchors else []
 
+    def maps(self, rows: np.ndarray, size: Size) -> list[np.ndarray]:
+        """See `engines.Engine`."""
+        frame, network, first, maps = self.preparation.frame(*size), self.preparation.size, 0, []
+        for grid in self.grids(len(rows)):
+            maps.append(grid.over(grid.best(rows[first : first + grid.rows, 4]), network, frame))
+            first += grid.rows
+        return maps
+
 
 @dataclass(frozen=True)
 class Network:

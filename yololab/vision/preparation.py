@@ -57,17 +57,24 @@ class Preparation:
             blob = np.ascontiguousarray(blob.transpose(0, 2, 3, 1))
         return blob.astype(self.dtype, copy=False), frame
 
-    def _laid(self, picture: np.ndarray) -> tuple[np.ndarray, Frame]:
-        width, height = self.size
+    def frame(self, width: int, height: int) -> Frame:
+        """Where a picture of this size lies."""
         if self.resize == "squeeze":
-            return cv2.resize(picture, self.size), Frame(0, 0, width, height)
-        ratio = min(width / picture.shape[1], height / picture.shape[0])
+            return Frame(0, 0, *self.size)
+        ratio = min(self.size[0] / width, self.size[1] / height)
         corner = self.resize == "corner"
         whole = int if corner else round  # as YOLOX does, and as Ultralytics does
-        inner = tuple(max(1, whole(side * ratio)) for side in picture.shape[1::-1])
+        inner = max(1, whole(width * ratio)), max(1, whole(height * ratio))
         left, top = (
             0 if corner else round((side - used) / 2 - 0.1) for side, used in zip(self.size, inner, strict=True)
         )
-        canvas = np.full((height, width, 3), self.pad, np.uint8)
-        canvas[top : top + inner[1], left : left + inner[0]] = cv2.resize(picture, inner)
-        return canvas, Frame(left, top, *inner)
+        return Frame(left, top, *inner)
+
+    def _laid(self, picture: np.ndarray) -> tuple[np.ndarray, Frame]:
+        frame = self.frame(picture.shape[1], picture.shape[0])
+        small = cv2.resize(picture, (frame.width, frame.height))
+        if (frame.width, frame.height) == self.size:
+            return small, frame
+        canvas = np.full((self.size[1], self.size[0], 3), self.pad, np.uint8)
+        canvas[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width] = small
+        return canvas, frame

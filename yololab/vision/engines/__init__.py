@@ -15,7 +15,6 @@ from ..machine import cores
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..families import Grid
     from ..models import Model
 
 logger = logging.getLogger(__name__)
@@ -54,8 +53,11 @@ class Engine(Protocol):
         then for each class objectness times class probability.
         """
 
-    def grids(self, rows: int) -> "list[Grid]":
-        """The grids that so many rows come from, in order; none in families without grid or objectness."""
+    def maps(self, rows: "np.ndarray", size: Size) -> "list[np.ndarray]":
+        """Of the rows of a picture of `size`: the best objectness of each cell, for each of the network's grids.
+
+        float32 (lines, columns) over the picture, in the network's order; none in families without grid or objectness.
+        """
 
 
 def make_engine(name: str, model: "Model", size: Size, threads: int | None = None) -> Engine:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...errors import BrokenModel
-from ..families import Grid
 from ..models import Model
 from ..network import Network, Reading, network_of
 from . import Size
@@ -66,9 +65,9 @@ class FastEngine:
         """See `Engine`."""
         return [self._rows(picture) for picture in pictures]
 
-    def grids(self, rows: int) -> list[Grid]:
+    def maps(self, rows: np.ndarray, size: Size) -> list[np.ndarray]:
         """See `Engine`."""
-        return self._reading.grids(rows)
+        return self._reading.maps(rows, size)
 
     def _rows(self, picture: np.ndarray) -> np.ndarray:
         blob, frame = self._reading.preparation(picture)

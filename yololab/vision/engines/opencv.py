@@ -82,9 +82,10 @@ class OpenCVEngine:
         """See `Engine`."""
         return [self._rows(picture) for picture in pictures]
 
-    def grids(self, rows: int) -> list[Grid]:
+    def maps(self, rows: np.ndarray, size: Size) -> list[np.ndarray]:
         """See `Engine`."""
-        return self._grids
+        ends = np.cumsum([grid.rows for grid in self._grids])[:-1]
+        return [grid.best(part) for grid, part in zip(self._grids, np.split(rows[:, 4], ends), strict=True)]
 
     def _rows(self, picture: np.ndarray) -> np.ndarray:
         blob = cv2.dnn.blobFromImage(picture, self._scale, self._size, (0, 0, 0), swapRB=True, crop=False)
