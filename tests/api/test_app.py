@@ -230,9 +230,9 @@ class TestBadInput:
     def test_400_broken_form(self, client, route):
         headers = {"content-type": "multipart/form-data; boundary=x"}
         assert "multipart" in detail(client.post(route, content=b"--y\r\nnothing", headers=headers), 400)
-        assert "multipart" in detail(
-            client.post(route, content=b"", headers={"content-type": "multipart/form-data"}), 400
-        )
+        for content_type in ("multipart/form-data", "multipart/form-data; boundary="):
+            answer = client.post(route, content=b"", headers={"content-type": content_type})
+            assert "without its boundary" in detail(answer, 400)
 
     def test_400_foreign_host(self, client, route):
         assert "YOLOLAB_ALLOWED_HOSTS" in detail(post(client, route, headers={"host": "evil.com"}), 400)
@@ -279,10 +279,10 @@ class TestBadInput:
     def test_413_pixels_by_the_header(self, client, route):
         assert "megapixels" in detail(post(client, route, png_header(12000, 12000)), 413)
 
-    @pytest.mark.parametrize("data", [b"hello", b"GIF89a....", b"%PDF-1.7"])
+    @pytest.mark.parametrize("data", [b"hello", b"BM, said the text", b"%PDF-1.7"])
     def test_415_other_formats_whatever_their_name(self, client, route, data):
         answer = client.post(route, files={"file": ("cat.jpg", data, "image/jpeg")})
-        assert "JPEG, PNG or WebP" in detail(answer, 415)
+        assert "not a JPEG, PNG" in detail(answer, 415)
 
     @pytest.mark.parametrize("options", [{"json": {}}, {"content": b"x"}, {"data": {"file": "x"}}, {}])
     def test_415_not_a_form(self, client, route, options):
@@ -297,8 +297,7 @@ class TestBadInput:
 
     def test_422_file_missing(self, client, route):
         for files in ({"picture": b"x"}, {"file": (None, "text")}):
-            answer = client.post(route, files=files)
-            assert answer.status_code == 422 and answer.json()["detail"][0]["loc"] == ["body", "file"]
+            assert "'file'" in detail(client.post(route, files=files), 422)
 
     def test_any_confidence_in_range_works(self, client, route):
         for value in (0, 1e-9, 0.2, 1):
@@ -399,9 +398,8 @@ def test_an_error_of_ours_is_a_500_with_our_request_id(client, monkeypatch, capl
 
 def test_a_picture_too_long_for_jpeg_is_told_so(client):
     data = encode(np.zeros((1, 65_501, 3), np.uint8), "image/png")
-    assert post(client, data=data).headers["content-type"] == "image/png"
-    answer = post(client, "/v1/detections", data=data, headers={"accept": "image/jpeg"})
-    assert "image/png" in detail(answer, 413)
+    assert "65500 pixels" in detail(post(client, data=data), 413)
+    assert post(client, data=encode(np.zeros((1, 65_500, 3), np.uint8), "image/png")).status_code == 200
 
 
 def test_an_app_can_be_served_again():

@@ -11,7 +11,8 @@ from yololab import create_app, serve
 from yololab.api.settings import Settings
 
 PICTURES = st.one_of(st.sampled_from(SEEDS), st.binary(max_size=60))
-schemathesis.openapi.media_type("application/octet-stream", PICTURES)  # what the document says of a file
+for kind in ("application/octet-stream", "image/*"):  # what the document says of a file
+    schemathesis.openapi.media_type(kind, PICTURES)
 
 
 @pytest.fixture(scope="module")

@@ -114,8 +114,8 @@ def with_parameters(request: Request, fields: list[tuple[str, str]], known: Coll
                 422,
             )
     query = urlencode(given, errors="replace").encode()
-    state = {**request.scope.get("state", {}), "form_fields": {name for name, _ in fields}}
-    return Request({**request.scope, "query_string": query, "state": state}, request.receive)
+    request.state.form_fields = {name for name, _ in fields}
+    return Request({**request.scope, "query_string": query}, request.receive)
 
 
 def only_picture(sent: Sent, name: str, limit: int) -> bytes:

@@ -26,10 +26,11 @@ function viridis(value) {
 
 /** Several grids as one: the best objectness of the cells that cover a place, in the finest grid's cells. */
 export function together(grids) {
-  const side = Math.max(...grids.map((grid) => grid.length));
-  const at = (grid, row, column) => grid[Math.floor((row * grid.length) / side)][Math.floor((column * grid.length) / side)];
-  const line = Array.from({ length: side }, (_, number) => number);
-  return line.map((row) => line.map((column) => Math.max(...grids.map((grid) => at(grid, row, column)))));
+  const [lines, columns] = [Math.max(...grids.map((grid) => grid.length)), Math.max(...grids.map((grid) => grid[0].length))];
+  const at = (grid, row, column) =>
+    grid[Math.floor((row * grid.length) / lines)][Math.floor((column * grid[0].length) / columns)];
+  const best = (row, column) => Math.max(...grids.map((grid) => at(grid, row, column)));
+  return Array.from({ length: lines }, (_, row) => Array.from({ length: columns }, (_, column) => best(row, column)));
 }
 
 /** A grid of values in [0, 1] as a canvas of one pixel a cell, to be scaled up. */

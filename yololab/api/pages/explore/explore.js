@@ -139,9 +139,9 @@ function receive() {
   $("rows").replaceChildren(...scene.candidates.map(makeRow));
   const grids = answer.objectness.toSorted((a, b) => a.length - b.length);
   const names = grids.length === 2 ? ["coarse", "fine"] : ["coarse", "middle", "fine"];
-  const options = grids.map((grid, at) => new Option(`${names[at] ?? ""} ${grid.length} × ${grid.length}`, at));
+  const options = grids.map((grid, at) => new Option(`${names[at] ?? ""} ${grid[0].length} × ${grid.length}`, at));
   const chosen = $("heat").value;
-  $("heat").replaceChildren(new Option("none", ""), ...options, new Option("all", "all"));
+  $("heat").replaceChildren(new Option("none", ""), ...options, ...(grids.length ? [new Option("all", "all")] : []));
   $("heat").value = [...$("heat").options].some((each) => each.value === chosen) ? chosen : "";
   for (const row of $("rows").rows) sight.observe(row);
   chooseHeat();
