@@ -13,7 +13,7 @@ from training import evaluate, publish
 from training.design import STAGES, starter
 from yololab.vision.darknet import sections
 from yololab.vision.detector import Detector
-from yololab.vision.engines import OpenCVEngine
+from yololab.vision.engines.opencv import OpenCVEngine
 from yololab.vision.models import find, from_path
 
 MODELS = ROOT / "models"
@@ -61,7 +61,7 @@ def test_the_network_answers_as_opencv_does(torch, fruit):
     batch = torch.from_numpy(picture[None, :, :, ::-1].copy()).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         heads, _ = network(batch)
-    (rows,) = OpenCVEngine(model, 416)([picture])
+    (rows,) = OpenCVEngine(model, (416, 416))([picture])
     for head, anchors in zip(heads, network.anchors, strict=True):
         side = head.shape[2]
         raw = head[0].view(3, 85, side, side).permute(2, 3, 0, 1).double()
