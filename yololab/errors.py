@@ -4,7 +4,7 @@
          |               |              |                          \\--as_json--> JSON
       Refused         BadImage     UnknownModel
       401 403 406     TooLarge     NotInstalled
-                      Unsupported  BrokenModel
+      Late 408        Unsupported  BrokenModel
                                    Busy, NotReady
 
 Each class is one arrow that leaves the way; `status` is the HTTP status that the API answers with, and
@@ -29,7 +29,7 @@ class LabError(Exception):
 
 
 class Refused(LabError):
-    """The request is not let in (`status` 400, 401, 403, 406, 415 or 422): host, origin, key, form, parameters or Accept."""
+    """The request is not let in (`status` 400, 401, 403, 406, 415 or 422): host, origin, key, Accept, form, parameters."""
 
     def __init__(self, message: str, status: int = 403) -> None:
         super().__init__(message)
