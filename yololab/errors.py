@@ -29,7 +29,7 @@ class LabError(Exception):
 
 
 class Refused(LabError):
-    """The request is not let in (`status` 400, 401, 403, 406, 415 or 422): host, origin, key, Accept, form, parameters."""
+    """The request is not let in (`status` 400, 401, 403, 406, 415 or 422): host, origin, key, Accept, form or query."""
 
     def __init__(self, message: str, status: int = 403) -> None:
         super().__init__(message)
