@@ -98,8 +98,8 @@ def test_files_that_do_not_fit_are_a_broken_model(tmp_path, engine):
 
 
 def test_broken_numbers_never_become_detections():
-    rows = np.full((4, 6), 0.9, np.float32)
-    rows[1, 0], rows[2, 2], rows[3, 5] = np.nan, np.inf, np.nan
+    rows = np.full((5, 6), 0.9, np.float32)
+    rows[1, 0], rows[2, 2], rows[3, 5], rows[4, 3] = np.nan, np.inf, np.nan, -0.1
     for select in (every_class, best_class):
         found = select(rows, 0.5, (100, 100))
         assert np.isfinite(found.boxes).all() and np.isfinite(found.scores).all() and len(found.scores) == 1

