@@ -84,3 +84,13 @@ def check_memory(model: onnx.ModelProto, path: Path, size: int) -> None:
         numbers = np.prod([float(max(each.dim_value, 1)) for each in value.type.tensor_type.shape.dim])
         if numbers > MAX_NUMBERS:
             raise BrokenModel(f"{path} would need too much memory: {value.name[:80]} has {numbers:.0f} numbers.")
+
+
+def check_standard(path: Path) -> None:
+    """Refuse a file that does not keep to the standard: OpenCV's reader may crash on it. Raises BrokenModel."""
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:  # also what its parser raises
+        raise BrokenModel(
+            f"{path} does not keep to the ONNX standard: {' '.join(str(error).split())[:200]}."
+        ) from error

@@ -63,7 +63,8 @@ class Engine(Protocol):
 def make_engine(name: str, model: "Model", size: Size, threads: int | None = None) -> Engine:
     """The engine called `name`, one of NAMES.
 
-    "auto" is ONNX Runtime's where it is installed and can run the network, else OpenCV's.
+    "auto" is ONNX Runtime's where it is installed; OpenCV's where it is not, and for Darknet networks that only OpenCV
+    can run.
     size: width and height of what the network is fed, pixels.
     threads: by default as many as cores are granted to the process; OpenCV counts its own.
     Raises ValueError for another name or a package that is not installed, BrokenModel for files it cannot use.
@@ -75,6 +76,8 @@ def make_engine(name: str, model: "Model", size: Size, threads: int | None = Non
     try:
         return _make("onnxruntime", model, size, threads)
     except BrokenModel as error:
+        if model.is_onnx:  # OpenCV runs less of them
+            raise
         try:
             engine = _make("opencv", model, size, threads)
         except BrokenModel:

@@ -26,9 +26,11 @@ def make(name: str, model: Model, size: Size, threads: int) -> Engine:
 def onnx_engine(model: Model, size: Size) -> Engine:
     """An ONNX file run by OpenCV, one caller at a time. Raises BrokenModel for what OpenCV cannot run."""
     from ..network import network_of  # Darknet files are run without the package onnx, too
+    from ..onnx_safety import check_standard
     from .fast import FastEngine
 
     network = network_of(model, size)
+    check_standard(model.path)
     lock = Lock()
 
     def run(blob: np.ndarray) -> list[np.ndarray]:
