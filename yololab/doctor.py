@@ -1,17 +1,15 @@
 """`yololab doctor`: what is right and what is wrong on this machine, with the fix."""
 
-import os
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from .api.settings import Settings, unknown_variables
+from .api.uploads import writable
 from .errors import LabError, WrongSetting
 from .paths import repository, user_cache
 
@@ -117,20 +115,8 @@ def _port(settings: Settings) -> Iterator[Finding]:
 def _folders(settings: Settings) -> Iterator[Finding]:
     here = repository()
     for folder in (settings.uploads, *([here / "build"] if here else []), user_cache("models")):
-        writable = _writable(folder)
-        yield writable, f"folder {folder} can{'' if writable else 'not'} be written to"
-
-
-def _writable(folder: Path) -> bool:
-    """Whether a file can be made there; for a folder that does not exist yet, in the nearest one that does."""
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return os.access(folder, os.W_OK)
-    except OSError:
-        return False
+        usable = writable(folder)
+        yield usable, f"folder {folder} can{'' if usable else 'not'} be written to"
 
 
 def _version(name: str) -> str | None:

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from yololab.api.queue import ClientDisconnected, RequestQueue
-from yololab.errors import Busy
+from yololab.errors import Busy, NotReady
 
 
 async def here():
@@ -70,5 +70,33 @@ def test_an_error_in_the_work_frees_the_place():
             with pytest.raises(ZeroDivisionError):
                 await queue.run(lambda: 1 / 0, here)
         queue.close()
+
+    asyncio.run(main())
+
+
+def test_close_does_not_wait_for_work_that_hangs():
+    async def main():
+        go, entered = threading.Event(), threading.Event()
+        queue = RequestQueue(places=0, threads=1)
+        hanging = asyncio.create_task(queue.run(lambda: (entered.set(), go.wait(60)), here))
+        await asyncio.to_thread(entered.wait, 60)
+        queue.close()
+        hanging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+        still_noted = queue.longest > 0  # whoever watches sees that the thread goes on
+        go.set()
+        return still_noted
+
+    assert asyncio.run(main())
+
+
+def test_a_closed_queue_says_that_the_server_stops():
+    async def main():
+        queue = RequestQueue(places=1, threads=1)
+        queue.close()
+        with pytest.raises(NotReady, match="stopping"):
+            await queue.run(lambda: pytest.fail("computed"), here)
+        queue.check()  # its place is free again
 
     asyncio.run(main())

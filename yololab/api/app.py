@@ -1,7 +1,6 @@
 """The web API as one ASGI app: settings, middleware, routes and documentation, joined."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -20,9 +19,8 @@ from .error_handlers import on_http_error, on_invalid_parameter, on_lab_error
 from .middleware import CROSS_ORIGIN_METHODS, EXPOSED, AccessMiddleware, KeyMiddleware
 from .routes import detect, health
 from .service import DetectionService
-from .settings import Settings, unknown_variables
-
-logger = logging.getLogger(__name__)
+from .settings import Settings
+from .startup import check_default_model, log_warnings
 
 INVITATION = """Try it: open **POST /predict**, choose a picture, and press **Execute**.
 The annotated picture appears below the button.
@@ -42,23 +40,24 @@ TAGS = [
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The API as an ASGI app, with the routes that the README lists; the default model loads after start-up.
 
-    settings: by default those of the environment and .env, see `Settings`. Raises WrongSetting.
+    settings: by default those of the environment and .env, see `Settings`. Raises WrongSetting, also for a default
+    model that nobody knows; one that is known and cannot be loaded is answered 503, with the reason.
     """
-    settings = settings or Settings()
-    for sentence in unknown_variables():
-        logger.warning(sentence)
+    settings = (settings or Settings()).model_copy()  # `serve` notes here on which address the app is served
+    check_default_model(settings)
+    if settings.workers == 1:  # for several processes the supervisor has said it
+        log_warnings(settings)
     service = DetectionService(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = False
         service.queue = service.new_queue()  # a notebook may serve one app again, on another loop
-        loading = asyncio.create_task(service.load())
-        if settings.workers > 1:
-            await loading  # what this process does not accept yet, another one does
+        service.start_loading()
+        if settings.workers > 1 and not service.loaded.is_set():
+            await asyncio.to_thread(service.loaded.wait)  # what this process does not accept yet, another one does
         yield
         app.state.stopping = True
-        loading.cancel()
         service.queue.close()
 
     key = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if settings.api_key.get_secret_value() else []

@@ -1,6 +1,7 @@
 """The bounded queue in front of the model: a thread for each core and one more, and a limited number of places."""
 
 import asyncio
+from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -8,10 +9,11 @@ from math import ceil
 from time import perf_counter
 from typing import TypeVar
 
-from ..errors import Busy
+from ..errors import Busy, NotReady
 from ..vision.machine import cores
 
 T = TypeVar("T")
+STOPPING = "The server is stopping. Send the request to another one, or again after its restart."
 
 
 class ClientDisconnected(Exception):
@@ -64,7 +66,8 @@ class RequestQueue:
         """`work()` in a thread: its result, and the seconds that it waited.
 
         Raises Busy where no place is left or its turn does not come within the deadline, ClientDisconnected where
-        `disconnected()` is true when its turn comes: then nothing is computed.
+        `disconnected()` is true when its turn comes: then nothing is computed. Raises NotReady once the queue is closed
+        or the interpreter ends.
         """
         self.check()
         arrived = perf_counter()
@@ -74,8 +77,7 @@ class RequestQueue:
                 waited = perf_counter() - arrived
                 if await disconnected():
                     raise ClientDisconnected
-                with self._timed():
-                    result = await asyncio.get_running_loop().run_in_executor(self._pool, work)
+                result = await self._submit(work)
         return result, waited
 
     @contextmanager
@@ -100,12 +102,18 @@ class RequestQueue:
         finally:
             self._free.release()
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
+        try:
+            return asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
+        except RuntimeError:  # the pool takes no more work
+            raise NotReady(STOPPING) from None
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        """`work()`, noted as long as it runs: the thread goes on when the request has been cancelled."""
         started = perf_counter()
         self._started.append(started)
         try:
-            yield
+            return work()
         finally:
             self._started.remove(started)
             self._mean_seconds += 0.1 * (perf_counter() - started - self._mean_seconds)
@@ -117,5 +125,5 @@ class RequestQueue:
         )
 
     def close(self) -> None:
-        """Let the work that runs end; start no more."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Start no more work, and return at once: waiting for a picture that hangs in its thread would never end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

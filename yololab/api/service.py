@@ -1,12 +1,11 @@
 """The one way of a picture through the API: `DetectionService.process`, and the queue in front of it."""
 
-import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TypeVar
 
 import numpy as np
@@ -19,12 +18,16 @@ from ..vision.explain import Explanation, explain
 from ..vision.images import decode_again, decode_small, media_type
 from ..vision.machine import cores
 from .metrics import Metrics
-from .queue import RequestQueue
+from .queue import STOPPING, RequestQueue
 from .settings import Settings
+from .startup import Files, default_model_files
 from .uploads import Uploads
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+RETRY = 10  # seconds between two looks at the files of a default model that could not be loaded
+LOADING = "The model is still loading. Try again in a second."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +89,56 @@ class DetectionService:
         self.detectors = Detectors(settings.model_folders, settings.engine, self.threads)
         self.queue = self.new_queue()
         self.uploads = Uploads(settings.uploads, settings.uploads_quota)
-        self.not_ready_reason: LabError | None = NotReady("The model is still loading. Try again in a second.")
+        self.not_ready_reason: LabError | None = NotReady(LOADING)
         self.loaded = threading.Event()  # set when loading has ended, well or not
+        self._tried = 0.0  # when loading ended, or the files were looked at
+        self._files: Files | None = None  # those of the default model when it was loaded in vain
 
     def new_queue(self) -> RequestQueue:
         """A new queue, for the event loop that runs now."""
         settings = self.settings
         return RequestQueue(settings.queue, self.threads + 1, settings.deadline, self.metrics.waiting.set)
 
-    async def load(self) -> None:
-        """Load the default model and let it answer once, in a thread; `not_ready_reason` says how that went."""
+    def start_loading(self) -> None:
+        """Load the default model in a thread that no exit waits for, unless it answers already."""
+        if self.not_ready_reason:
+            self.not_ready_reason = NotReady(LOADING)
+            self.loaded.clear()
+            threading.Thread(target=self.load, name="load", daemon=True).start()
+
+    def load(self) -> None:
+        """Load the default model and let it answer once; `not_ready_reason` says how that went."""
+        name = self.settings.model
+        files = default_model_files(self.settings)
         try:
-            detector = await asyncio.to_thread(self.detectors.__getitem__, self.settings.model)
-            await asyncio.to_thread(detector, np.zeros((416, 416, 3), np.uint8))
+            self.detectors[name](np.zeros((416, 416, 3), np.uint8))
             self.not_ready_reason = None
         except Exception as error:
-            self.not_ready_reason = BrokenModel(f"The model {self.settings.model!r} cannot be loaded: {error}")
+            self._files = files if isinstance(error, LabError) else None
+            self.not_ready_reason = BrokenModel(f"The model {name!r} cannot be loaded: {error}")
             logger.error(self.not_ready_reason, exc_info=not isinstance(error, LabError))
         finally:
+            self._tried = monotonic()
             self.loaded.set()
+
+    def try_again(self) -> None:
+        """Where the default model could not be loaded: load it again once its files have changed, in a thread."""
+        if isinstance(self.not_ready_reason, BrokenModel) and monotonic() - self._tried >= RETRY:
+            self._tried = monotonic()
+            threading.Thread(target=self._load_if_changed, name="load", daemon=True).start()
+
+    def _load_if_changed(self) -> None:
+        if default_model_files(self.settings) != self._files:
+            self.load()
 
     def check_ready(self, app: FastAPI) -> None:
         """Raise NotReady while the default model does not answer, and from the moment a stop is asked for.
 
         Raises BrokenModel where the default model cannot be loaded.
         """
-        if getattr(app.state, "stopping", False):
-            raise NotReady("The server is stopping. Send the request to another one, or again after its restart.")
+        if getattr(app.state, "stopping", False) or not threading.main_thread().is_alive():  # the interpreter is ending
+            raise NotReady(STOPPING)
+        self.try_again()
         if self.not_ready_reason:
             raise type(self.not_ready_reason)(str(self.not_ready_reason))
 

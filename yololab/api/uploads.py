@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import tempfile
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -69,3 +70,15 @@ class Uploads:
                 (self._folder / name).unlink(missing_ok=True)
                 total -= sizes[name]
         self._room = max(size, (self._quota - total) // UNSEEN)
+
+
+def writable(folder: Path) -> bool:
+    """Whether a file can be made there; for a folder that does not exist yet, in the nearest one that does."""
+    folder = folder.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            return os.access(folder, os.W_OK)
+    except OSError:
+        return False

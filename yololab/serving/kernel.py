@@ -142,7 +142,10 @@ def _new_server(app: Any, port: int | None, host: str | None, root_path: str | N
     port = settings.port if port is None else port
     if port in _running:
         _running[port].stop()
-    listener = listen(host or settings.host, port)
+    host = host or settings.host
+    listener = listen(host, port)
+    if service := getattr(getattr(app, "state", None), "service", None):  # an app of `create_app`
+        service.settings.host = host  # the access check answers to literal addresses where the app listens on them
     server = Server(app, listener, settings.root_path if root_path is None else root_path)
     _running[server.port] = server
     return server
@@ -150,5 +153,9 @@ def _new_server(app: Any, port: int | None, host: str | None, root_path: str | N
 
 @atexit.register
 def _stop_all() -> None:
-    for server in list(_running.values()):
+    """At the interpreter's exit: what is in flight gets its time, which a daemon thread alone would not have."""
+    servers = list(_running.values())
+    for server in servers:
         server._ask_to_stop()
+    for server in servers:
+        server._ended.wait(GRACE + 1)

