@@ -257,6 +257,15 @@ def test_files_that_are_no_onnx(tmp_path):
             refused(path, says, engine)
 
 
+def test_opencv_gets_no_file_that_breaks_the_standard(tmp_path):
+    """Its reader crashes on some."""
+    path = table_graph(tmp_path / "mine.onnx", {"output0": V8}, names=NAMES)
+    model = onnx.load(path)
+    model.opset_import[0].domain = "elsewhere"
+    path.write_bytes(model.SerializeToString())
+    refused(path, "does not keep to the ONNX standard", "opencv")
+
+
 def test_inputs_that_are_no_picture(tmp_path):
     (tmp_path / "mine.names").write_text("a\nb\nc\n")
     for shape, says in (((1, 4, 64, 64), r"takes float \(1, 4, 64, 64\)"), ((8, 3, 64, 64), r"\(8, 3"),
