@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from yololab.serving.addresses import bypass_proxies
+
 from . import ROOT
 
 
@@ -21,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
     check.set_defaults(run=_check)
     options = parser.parse_args(argv)
+    bypass_proxies()
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
     if command is None:
         parser.print_help()

@@ -1,5 +1,6 @@
 """`yololab doctor`: what is right and what is wrong on this machine, with the fix."""
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
+from requests.utils import should_bypass_proxies
 
 from .api.settings import Settings, unknown_variables
 from .api.uploads import writable
@@ -40,6 +42,7 @@ def _findings() -> Iterator[Finding]:
     with suppress(WrongSetting):  # the file .env cannot be read, which is said above
         yield from ((False, sentence) for sentence in unknown_variables())
     yield from _models(settings)
+    yield from _proxies()
     yield from _port(settings)
     yield from _folders(settings)
 
@@ -103,6 +106,17 @@ def _models(settings: Settings) -> Iterator[Finding]:
             find(settings.model, settings.model_folders)
         except LabError as error:
             yield False, f"the default model: {error}"
+
+
+def _proxies() -> Iterator[Finding]:
+    """Programs that send requests to this machine must not send them to a proxy."""
+    proxy = next((value for name in ("HTTP_PROXY", "http_proxy") if (value := os.environ.get(name))), "")
+    if proxy and not should_bypass_proxies("http://127.0.0.1", no_proxy=None):
+        yield (
+            False,
+            "HTTP_PROXY is set and NO_PROXY does not list this machine, so clients of the API would ask the proxy. "
+            "Set NO_PROXY=127.0.0.1,localhost",
+        )
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

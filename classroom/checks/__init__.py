@@ -14,6 +14,8 @@ from typing import Any
 
 import requests
 
+from yololab.serving.addresses import bypass_proxies
+
 from .report import Report, Stop
 from .watched import crash
 
@@ -29,6 +31,7 @@ def check(lesson: str, target: Any) -> Report:
     target: the URL of a running API, or an ASGI app (which is then served for the check), or the student's
         function where the exercise is one.
     """
+    bypass_proxies()
     report = Report(lesson)
     name, _, number = lesson.partition(".")
     try:

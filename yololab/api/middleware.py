@@ -102,7 +102,7 @@ class AccessMiddleware:
             self._check_preflight(headers)
 
     def _is_ours(self, host: str) -> bool:
-        if host in LOOPBACK or is_one_of(host, self._settings.hosts):
+        if host in LOOPBACK or is_one_of(host, self._settings.hosts) or self._settings.behind_hub:
             return True
         return is_ip(host) and self._settings.host not in LOOPBACK  # a name may be rebound, a literal address not
 

@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         """The folders of `model_path`."""
         return [base() / Path(part).expanduser() for part in self.model_path.split(os.pathsep) if part]
 
+    @property
+    def behind_hub(self) -> bool:
+        """Whether this runs on JupyterHub or Binder, whose proxy signs people in before a request comes here."""
+        return bool(os.environ.get("JUPYTERHUB_SERVICE_PREFIX"))
+
     def as_environment(self) -> dict[str, str]:
         """The variables that make another process's `Settings()` equal these."""
         values = {name: getattr(self, name) for name in type(self).model_fields}

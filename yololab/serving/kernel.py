@@ -14,7 +14,8 @@ import uvicorn
 
 from ..api.settings import Settings
 from ..errors import LabError, ServerFailed
-from .listener import listen, url_of
+from .addresses import browser_hint, bypass_proxies, url_of
+from .listener import listen
 
 GRACE = 5  # seconds that requests in flight get when the server stops
 _running: dict[int, "Server"] = {}
@@ -114,6 +115,8 @@ def serve(
     server._wait_until_ready()
     if not quiet:
         print(f"Serving on {server.url}")
+        if hint := browser_hint(server.port):
+            print(f"In your browser: {hint}")
     return server
 
 
@@ -139,6 +142,7 @@ def running(port: int) -> Server | None:
 
 def _new_server(app: Any, port: int | None, host: str | None, root_path: str | None) -> Server:
     settings = Settings()
+    bypass_proxies()  # a cell that sends a request to this server must reach it
     port = settings.port if port is None else port
     if port in _running:
         _running[port].stop()

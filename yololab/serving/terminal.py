@@ -11,7 +11,8 @@ from ..api.app import create_app
 from ..api.hosts import LOOPBACK
 from ..api.settings import Settings
 from ..errors import PortTaken
-from .listener import listen, url_of
+from .addresses import url_of
+from .listener import listen
 
 GRACE = 30  # seconds that requests in flight get when the server stops
 

@@ -1,0 +1,56 @@
+"""Addresses for browsers, and requests to this machine behind a proxy."""
+
+import pytest
+import requests
+from fastapi import FastAPI
+
+from classroom.checks import check
+from yololab import serve
+from yololab.serving.addresses import browser_hint, bypass_proxies, url_of
+
+
+def test_urls():
+    assert url_of("0.0.0.0", 80) == "http://127.0.0.1:80" and url_of("::", 80) == "http://[::1]:80"
+    assert url_of("lab.example", 8000) == "http://lab.example:8000"
+
+
+def test_where_the_browser_finds_it(monkeypatch):
+    for name in ("JUPYTERHUB_SERVICE_PREFIX", "CODESPACE_NAME", "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
+    assert browser_hint(8000) == ""
+    monkeypatch.setenv("CODESPACE_NAME", "odd-name")
+    monkeypatch.setenv("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "app.example.dev")
+    assert browser_hint(8000) == "https://odd-name-8000.app.example.dev/docs"
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
+    assert browser_hint(8000).startswith("/user/ann/proxy/8000/docs,")
+
+
+@pytest.mark.parametrize("no_proxy", [None, "", "intranet.example", "*"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_this_machine_is_reached_without_the_proxy(monkeypatch, variable, no_proxy):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing answers there
+    for name in ("NO_PROXY", "no_proxy"):  # as a student would set them; both are put back afterwards
+        monkeypatch.setenv(name, no_proxy or "")
+    app = FastAPI()
+
+    @app.get("/")
+    def hello():
+        return "hello"
+
+    server = serve(app, port=0)
+    assert requests.get(server.url, timeout=60).json() == "hello"
+    report = check("server", server.url)
+    assert "is the server running" not in str(report)
+    server.stop()
+
+
+def test_without_a_proxy_nothing_is_set(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "a.example")
+    bypass_proxies()
+    import os
+
+    assert os.environ["NO_PROXY"] == "a.example"
