@@ -62,8 +62,7 @@ class Graph:
         if self.plan.layers[0].options.type != "convolutional":
             raise BrokenModel("A network whose first layer is no [convolutional] is not supported.")
         for layer in self.plan.layers:
-            name = getattr(self, layer.options.type)(layer, layer.options, last)
-            last = _Output(name, *layer.shape)
+            last = _Output(getattr(self, layer.options.type)(layer, layer.options, last), *layer.shape)
             self.outputs.append(last)
         self.add("Concat", *self.heads, output="rows", axis=1)
         pictures = helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["N", self.size[1], self.size[0], 3])
@@ -194,8 +193,7 @@ class Graph:
         return self.add("Reshape", turned, self.constant([-1, layer.channels, layer.height, layer.width], np.int64))
 
     def yolo(self, layer: Layer, options: Section, last: _Output) -> str:
-        make = heads.yolo if options.type == "yolo" else heads.region
-        self.heads.append(make(self, layer, last.name))
+        self.heads.append((heads.yolo if options.type == "yolo" else heads.region)(self, layer, last.name))
         return last.name
 
     region = yolo
