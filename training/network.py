@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yololab.vision.darknet import EPSILON, absolute, sections
+from yololab.vision.darknet.convert import EPSILON, absolute, sections
 
 
 class Convolution(nn.Module):

@@ -73,8 +73,8 @@ def _detect(options: argparse.Namespace) -> int:
 def _fetch(options: argparse.Namespace) -> int:
     from .api.settings import Settings
     from .paths import user_cache
-    from .vision.download import fetch
     from .vision.models import installed
+    from .vision.models.download import fetch
 
     here = installed(Settings().model_folders)
     for name in options.name:
@@ -99,7 +99,7 @@ def _models(options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace) -> int:
     from .api.settings import Settings
     from .paths import user_cache
-    from .vision.adding import check, copy
+    from .vision.models.adding import check, copy
 
     settings = Settings()
     for file in options.file:

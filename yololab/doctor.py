@@ -84,7 +84,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
     from .vision.detector import Detector
     from .vision.models import find, installed
-    from .vision.unusable import unusable
+    from .vision.models.unusable import unusable
 
     for folder in settings.listed_folders:
         if not folder.is_dir():

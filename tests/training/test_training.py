@@ -11,7 +11,7 @@ from helpers import ROOT
 
 from training import evaluate, publish
 from training.design import STAGES, starter
-from yololab.vision.darknet import sections
+from yololab.vision.darknet.convert import sections
 from yololab.vision.detector import Detector
 from yololab.vision.engines.opencv import OpenCVEngine
 from yololab.vision.models import find, from_path

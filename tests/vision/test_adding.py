@@ -8,8 +8,7 @@ from onnx_graphs import NAMES, table_graph
 from test_families import V8
 
 from yololab.__main__ import main
-from yololab.vision import adding
-from yololab.vision.models import installed
+from yololab.vision.models import adding, installed
 
 
 @pytest.fixture

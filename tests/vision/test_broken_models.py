@@ -9,10 +9,10 @@ import pytest
 from helpers import IMAGES, PACKAGE, ready_client, wait_ready
 
 from yololab.errors import BrokenModel
-from yololab.vision import darknet_plan
+from yololab.vision.darknet import plan as darknet_plan
 from yololab.vision.detector import Detector
 from yololab.vision.models import find, installed
-from yololab.vision.unusable import unusable
+from yololab.vision.models.unusable import unusable
 
 CASES = Path(__file__).parent / "cases"
 STARTER = (PACKAGE / "starter.cfg").read_text()

@@ -8,8 +8,8 @@ import pytest
 from helpers import PACKAGE
 
 from yololab.errors import BrokenModel
-from yololab.vision.darknet import to_onnx
-from yololab.vision.darknet_plan import plan
+from yololab.vision.darknet.convert import to_onnx
+from yololab.vision.darknet.plan import plan
 from yololab.vision.detector import Detector
 from yololab.vision.engines import make_engine
 from yololab.vision.engines.opencv import OpenCVEngine

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from yololab.errors import DownloadFailed
-from yololab.vision import download
-from yololab.vision.download import PIECE, fetch_entry
-from yololab.vision.registry import Entry, RemoteFile
+from yololab.vision.models import download
+from yololab.vision.models.download import PIECE, fetch_entry
+from yololab.vision.models.entries import Entry, RemoteFile
 
 DATA = random.Random(1).randbytes(8 * PIECE + 123)
 SIZE = len(DATA)
@@ -148,8 +148,8 @@ def child(entry, folder):
     code = """
 import json, sys
 from pathlib import Path
-from yololab.vision.download import fetch_entry
-from yololab.vision.registry import Entry, RemoteFile
+from yololab.vision.models.download import fetch_entry
+from yololab.vision.models.entries import Entry, RemoteFile
 entry = json.loads(sys.argv[1])
 entry["files"] = tuple(RemoteFile(**file) for file in entry["files"])
 fetch_entry(Entry(**entry), Path(sys.argv[2]))

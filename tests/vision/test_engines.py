@@ -12,16 +12,18 @@ import pytest
 from helpers import PACKAGE, ROOT, wait_for
 
 from yololab.errors import BrokenModel
-from yololab.vision import conversion, darknet, engines
-from yololab.vision.conversion import converted
+from yololab.vision import engines
+from yololab.vision.darknet import cache as conversion
+from yololab.vision.darknet import convert as darknet
+from yololab.vision.darknet.cache import converted
 from yololab.vision.detector import Detector
 from yololab.vision.engines import make_engine
 from yololab.vision.engines.fast import FastEngine
 from yololab.vision.engines.opencv import OpenCVEngine
 from yololab.vision.images import decode
 from yololab.vision.models import from_path
-from yololab.vision.network import Reading
-from yololab.vision.preparation import Preparation
+from yololab.vision.onnx.network import Reading
+from yololab.vision.onnx.preparation import Preparation
 
 FAST = ["onnxruntime", "openvino"]
 SIZE = (416, 416)

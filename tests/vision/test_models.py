@@ -7,12 +7,11 @@ import pytest
 from helpers import PACKAGE
 
 from yololab.errors import BrokenModel, DownloadFailed, NotInstalled, UnknownModel
-from yololab.vision import model as model_module
-from yololab.vision import registry as registry_module
 from yololab.vision.detector import Detector
-from yololab.vision.download import fetch
 from yololab.vision.models import find, from_path, installed
-from yololab.vision.registry import Entry, RemoteFile, registry, sha256
+from yololab.vision.models import model as model_module
+from yololab.vision.models.download import fetch
+from yololab.vision.models.entries import REGISTRY, Entry, RemoteFile, registry, sha256
 
 STARTER = PACKAGE
 CFG = "[net]\nwidth = 320\nheight=192\n[yolo]\nclasses=2\n"
@@ -54,7 +53,7 @@ def test_every_entry_is_sane():
 
 
 def test_the_registry_lists_no_file_that_no_model_uses():
-    table = tomllib.loads(registry_module.REGISTRY.read_text(encoding="utf-8"))
+    table = tomllib.loads(REGISTRY.read_text(encoding="utf-8"))
     assert set(table["files"]) == {file.name for entry in registry().values() for file in entry.files}
 
 
@@ -172,7 +171,7 @@ def test_fetch_by_name(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").write_bytes(b"x")
     files = tuple(RemoteFile(each, None, sha256(tmp_path / each), ("https://x",)) for each in ("own.names", "net.onnx"))
     entry = Entry("net", 0.5, "A network.", "MIT", files)
-    monkeypatch.setattr("yololab.vision.download.registry", lambda: {"net": entry})
+    monkeypatch.setattr("yololab.vision.models.download.registry", lambda: {"net": entry})
     assert fetch("net", tmp_path).path == tmp_path / "net.onnx"
     monkeypatch.undo()
     for name in ("nothing", "../starter", ""):

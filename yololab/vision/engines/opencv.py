@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 
 from ...errors import BrokenModel
-from ..darknet_cfg import Section, read, sections
-from ..darknet_layers import chosen_anchors
-from ..darknet_plan import HEADS, checked
-from ..families import Grid
+from ..darknet.cfg import Section, read, sections
+from ..darknet.layers import chosen_anchors
+from ..darknet.plan import HEADS, checked
 from ..models import Model
+from ..onnx.families import Grid
 from . import Engine, Size
 
 # What it reads and then ignores, so that the answers would be wrong: option, and what it is without it.
@@ -25,8 +25,8 @@ def make(name: str, model: Model, size: Size, threads: int) -> Engine:
 
 def onnx_engine(model: Model, size: Size) -> Engine:
     """An ONNX file run by OpenCV, one caller at a time. Raises BrokenModel for what OpenCV cannot run."""
-    from ..network import network_of  # Darknet files are run without the package onnx, too
-    from ..onnx_safety import check_standard
+    from ..onnx.network import network_of  # Darknet files are run without the package onnx, too
+    from ..onnx.safety import check_standard
     from .fast import FastEngine
 
     network = network_of(model, size)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import BrokenModel
+from ...errors import BrokenModel
 
 RESIZES = ("letterbox", "corner", "squeeze")
 COLORS = ("rgb", "bgr")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..errors import UnknownModel
-from ..paths import repository
+from ...errors import UnknownModel
+from ...paths import repository
 
-PACKAGE = Path(__file__).parent  # the registry and the starter are package data
+PACKAGE = Path(__file__).parents[1]  # the registry and the starter are package data
 REGISTRY = PACKAGE / "registry.toml"
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from ..errors import BrokenModel
-from .darknet_cfg import MAX_CHANNELS, Section, read, sections
-from .darknet_layers import LAYERS, Layer
+from ...errors import BrokenModel
+from .cfg import MAX_CHANNELS, Section, read, sections
+from .layers import LAYERS, Layer
 
 MAX_LAYERS = 2000
 MAX_INPUT = 4096  # a side of the pictures, pixels

@@ -6,36 +6,34 @@ import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from ..errors import BrokenModel
-from ..paths import user_cache
-from . import darknet, darknet_cfg, darknet_heads, darknet_layers, darknet_plan
-from .models import Model
+from ...errors import BrokenModel
+from ...paths import user_cache
+from ..models import Model
+from . import cfg, convert, heads, layers, plan
 
-CONVERTER = (darknet, darknet_cfg, darknet_heads, darknet_layers, darknet_plan)
+CONVERTER = (convert, cfg, heads, layers, plan)
 logger = logging.getLogger(__name__)
 
 
 def converted(model: Model, size: tuple[int, int], folder: Path | None = None) -> Path | bytes:
-    """The ONNX file of a model for pictures of `size` (width, height), see `darknet.to_onnx`; made where it is missing.
+    """The ONNX file of a model for pictures of `size` (width, height), see `convert.to_onnx`; made where it is missing.
 
     The same bytes of cfg and weights, size and converter give the same file, whoever asks first. Where `folder` (by
     default in the user's cache) cannot be written, the content itself. Raises BrokenModel.
     """
-    darknet_plan.checked(model.cfg, model.weights, size)
-    cfg = model.cfg.read_bytes()
+    plan.checked(model.cfg, model.weights, size)
+    text = model.cfg.read_bytes()
     digest = hashlib.sha256()
     for module in CONVERTER:
         digest.update(Path(str(module.__file__)).read_bytes())
-    for part in (repr(size).encode(), bytes.fromhex(model.sha256()), cfg):
+    for part in (repr(size).encode(), bytes.fromhex(model.sha256()), text):
         digest.update(part)
     folder = folder or user_cache("onnx")
     path = folder / f"{digest.hexdigest()}.onnx"
     if path.is_file():
         return path
     try:
-        content: bytes = darknet.to_onnx(
-            darknet_cfg.read(model.cfg), model.weights.read_bytes(), size
-        ).SerializeToString()
+        content: bytes = convert.to_onnx(cfg.read(model.cfg), model.weights.read_bytes(), size).SerializeToString()
     except BrokenModel as error:
         raise BrokenModel(f"{model.cfg} with {model.weights.name}: {error}") from error
     try:

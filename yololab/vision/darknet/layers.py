@@ -7,8 +7,8 @@ Raises BrokenModel for options that are not possible, or do not fit the layers b
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import BrokenModel
-from .darknet_cfg import Section
+from ...errors import BrokenModel
+from .cfg import Section
 
 MAX_KERNEL = 64  # and the longest stride and padding
 

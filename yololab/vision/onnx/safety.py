@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from ..errors import BrokenModel
+from ...errors import BrokenModel
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"}  # what ONNX Runtime has built in
 MAX_NUMBERS = 2**28  # that one tensor of the graph has: 1 GiB of float32

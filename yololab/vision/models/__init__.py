@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import BrokenModel, NotInstalled, UnknownModel
-from ..paths import repository, user_cache
+from ...errors import BrokenModel, NotInstalled, UnknownModel
+from ...paths import repository, user_cache
+from .entries import PACKAGE, Entry, registry, unknown
 from .model import CONFIDENCE, Model
-from .registry import PACKAGE, Entry, registry, unknown
 
 __all__ = ["CONFIDENCE", "PACKAGE", "Entry", "Model", "default_folders", "find", "from_path", "installed", "registry"]
 

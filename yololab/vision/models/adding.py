@@ -9,9 +9,9 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import LabError
-from .detector import Detector
-from .models import Model, from_path, printable
+from ...errors import LabError
+from ..detector import Detector
+from ..models import Model, from_path, printable
 
 RUNS = 5  # the median counts
 
@@ -81,7 +81,7 @@ def copy(model: Model, folder: Path) -> Path:
 def _files(model: Model, folder: Path) -> Iterator[tuple[Path, Path]]:
     """The files of a model, and where each goes."""
     if model.is_onnx:
-        from .onnx_file import facts
+        from ..onnx.file import facts
 
         known = facts(model.path)
         for name in known.external:

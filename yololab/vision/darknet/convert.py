@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import BrokenModel
-from . import darknet_heads as heads
-from .darknet_cfg import Section, absolute, sections
-from .darknet_layers import Layer, padding, strides
-from .darknet_plan import Plan, header, plan
+from ...errors import BrokenModel
+from . import heads
+from .cfg import Section, absolute, sections
+from .layers import Layer, padding, strides
+from .plan import Plan, header, plan
 
 __all__ = ["EPSILON", "absolute", "sections", "to_onnx"]  # what others take from here
 

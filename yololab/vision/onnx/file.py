@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from ..errors import BrokenModel
-from .onnx_safety import check_memory, check_operators, checked_files
+from ...errors import BrokenModel
+from .safety import check_memory, check_operators, checked_files
 
 DTYPES: dict[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import BrokenModel
+from ...errors import BrokenModel
+from ..models.hints import Hints
 from .families import FAMILIES, Family, grids
-from .hints import Hints
-from .onnx_file import OnnxFacts, literal
+from .file import OnnxFacts, literal
 from .preparation import Size
 
 DECODED = 16  # YOLOX: e to this power would be a box of nine million cells, so such a number is in pixels

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .models import listed, printable
+from ..models import listed, printable
 
 OTHER_FORMATS = {  # suffix: what it is
     ".pt": "a PyTorch checkpoint", ".pth": "a PyTorch checkpoint", ".safetensors": "weights without a network",

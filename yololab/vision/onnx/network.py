@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import BrokenModel
-from .conversion import converted
-from .darknet_plan import checked
+from ...errors import BrokenModel
+from ..darknet.cache import converted
+from ..darknet.plan import checked
+from ..models import Model
 from .families import Family, Grid, grids
-from .models import Model
-from .onnx_file import facts
+from .file import facts
 from .preparation import Frame, Preparation, Size
 from .recognition import recognized
 

@@ -9,9 +9,9 @@ import requests
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from ..errors import DownloadFailed
-from .models import Model, from_path
-from .registry import Entry, RemoteFile, registry, unknown
+from ...errors import DownloadFailed
+from ..models import Model, from_path
+from .entries import Entry, RemoteFile, registry, unknown
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two pieces of an answer
 MAX_BYTES = 512 * 2**20  # of a file whose size the registry does not know

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import BrokenModel
+from ...errors import BrokenModel
 
 MAX_CFG = 4 * 2**20  # bytes
 MAX_CHANNELS = 65536

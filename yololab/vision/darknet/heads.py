@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .darknet_cfg import Section
-from .darknet_layers import Layer, chosen_anchors
+from .cfg import Section
+from .layers import Layer, chosen_anchors
 
 if TYPE_CHECKING:
-    from .darknet import Graph
+    from .convert import Graph
 
 
 def activate(graph: "Graph", name: str, options: Section) -> str:

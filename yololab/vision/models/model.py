@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..errors import BrokenModel
-from .darknet_cfg import read, sections
-from .darknet_plan import own_size
+from ...errors import BrokenModel
+from ..darknet.cfg import read, sections
+from ..darknet.plan import own_size
+from .entries import registry, sha256
 from .hints import Hints, read_hints
-from .registry import registry, sha256
 
 CONFIDENCE = 0.5  # of models that say nothing else
 SIZE = (416, 416)  # of networks that say nothing else
@@ -52,7 +52,7 @@ class Model:
         From NAME.names, else from the ONNX file's metadata, else from coco.names in its folder.
         """
         if self.is_onnx and self.names.stem != self.name:
-            from .onnx_file import facts
+            from ..onnx.file import facts
 
             if inside := facts(self.path).labels:
                 return list(inside)
@@ -78,7 +78,7 @@ class Model:
         if self.hints.size:
             return self.hints.size
         if self.is_onnx:
-            from .onnx_file import facts
+            from ..onnx.file import facts
 
             return facts(self.path).size or SIZE
         with self._named():

@@ -1,0 +1,1 @@
+"""Darknet networks: a cfg is read, planned and checked, then converted to ONNX once."""
