@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         app.state.stopping = True
         service.queue.close()
+        service.metrics.save()
 
     key = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if settings.api_key.get_secret_value() else []
     app = FastAPI(

@@ -2,44 +2,30 @@
 
 import socket
 import sys
-from types import FrameType
-from typing import Any
 
 import uvicorn
 
 from ..api.app import create_app
 from ..api.hosts import LOOPBACK
 from ..api.settings import Settings
+from ..api.startup import check_default_model, log_warnings
 from ..errors import PortTaken
 from .addresses import url_of
+from .connections import BoundedProtocol, raise_descriptor_limit
 from .listener import listen
+from .server import GRACE, Server
 
-GRACE = 30  # seconds that requests in flight get when the server stops
-
-
-class Server(uvicorn.Server):
-    """Says where it answers, and tells the app when a stop is asked for, so that /ready answers 503 at once."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """uvicorn's, which also prints the address."""
-        await super().startup(sockets)
-        _invite(self.config, (sockets or [])[0])
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """uvicorn's, which also tells the app."""
-        app: Any = self.config.app
-        app.state.stopping = True
-        super().handle_exit(sig, frame)
-
-
-def _invite(config: uvicorn.Config, listener: socket.socket) -> None:
-    url = url_of(config.host, listener.getsockname()[1])
-    print(f"Try it: {url}{config.root_path}/docs", file=sys.stderr, flush=True)
+__all__ = ["GRACE", "serve"]
 
 
 def serve(settings: Settings) -> int:
-    """Serve until stopped; accepted requests are finished first. Returns the exit status."""
+    """Serve until stopped; accepted requests are finished first. Returns the exit status.
+
+    Raises WrongSetting for a default model that nobody knows, PortTaken.
+    """
+    BoundedProtocol.limit = raise_descriptor_limit()
     alone = settings.workers == 1
+    check_default_model(settings)
     config = uvicorn.Config(
         create_app(settings) if alone else "yololab.serving.workers:worker",
         factory=not alone,
@@ -47,6 +33,7 @@ def serve(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,
+        http=BoundedProtocol,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
     )
@@ -61,10 +48,15 @@ def serve(settings: Settings) -> int:
             file=sys.stderr,
         )
     if alone:
-        Server(config).run(sockets=[listener])
-    else:
-        from .workers import supervise
+        Server(config, on_start=lambda: _invite(config, listener)).run(sockets=[listener])
+        return 0
+    from .workers import supervise
 
-        _invite(config, listener)
-        supervise(config, listener, settings)
-    return 0
+    log_warnings(settings)
+    _invite(config, listener)
+    return supervise(config, listener, settings)
+
+
+def _invite(config: uvicorn.Config, listener: socket.socket) -> None:
+    url = url_of(config.host, listener.getsockname()[1])
+    print(f"Try it: {url}{config.root_path}/docs", file=sys.stderr, flush=True)

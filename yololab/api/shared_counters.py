@@ -1,0 +1,98 @@
+"""The counters of several processes in one folder: each writes its own, and any of them adds them up."""
+
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+from threading import Lock
+from time import time
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+
+logger = logging.getLogger(__name__)
+
+LIVE = 10  # seconds: the gauges of a process that has written nothing for longer are left out, its counters stay
+
+Family = list[Any]
+"""Name, documentation, type, and a list of samples: [name, labels, value]."""
+
+
+class SharedCounters:
+    """One process's place among those that share `folder`.
+
+    Counting itself touches no file, so a full disk or a folder that somebody has removed never stops a request: the
+    folder is made anew, and until then `text` says what this process has counted.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._own = folder / f"{os.getpid()}-{token_hex(4)}.json"  # never the name of a process that has ended
+        self._lock, self._failing = Lock(), False
+
+    def write(self, registry: CollectorRegistry) -> None:
+        """Replace this process's file; a failure is logged once."""
+        part = self._own.with_suffix(".part")
+        try:
+            with self._lock:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                part.write_text(json.dumps(_families(registry)), encoding="utf-8")
+                part.replace(self._own)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                logger.warning("the counters of process %d are not shared in %s: %s", os.getpid(), self._folder, error)
+            self._failing = True
+
+    def text(self, registry: CollectorRegistry) -> bytes:
+        """The sums over all processes in the Prometheus text format; of this one, what it has counted until now."""
+        self.write(registry)
+        total = CollectorRegistry()
+        total.register(_Sum([*self._others(), *_families(registry)]))
+        return generate_latest(total)
+
+    def _others(self) -> Iterator[Family]:
+        for path in self._folder.glob("*.json"):
+            try:
+                if path == self._own:
+                    continue
+                live = time() - path.stat().st_mtime < LIVE
+                families = json.loads(path.read_bytes())
+            except (OSError, ValueError):  # removed, or cut off by a full disk
+                continue
+            yield from (family for family in families if live or family[2] != "gauge")
+
+
+class _Sum:
+    """Families of the same name as one metric, its samples added up."""
+
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        kinds: dict[str, Metric] = {}
+        sums: dict[str, dict[tuple[Any, ...], float]] = defaultdict(lambda: defaultdict(float))
+        for name, documentation, kind, samples in self._families:
+            kinds.setdefault(name, Metric(name, documentation, kind))
+            for sample, labels, value in samples:
+                sums[name][sample, *labels.items()] += value
+        for name, metric in kinds.items():
+            for (sample, *labels), value in sums[name].items():
+                metric.add_sample(sample, dict(labels), value)
+            yield metric
+
+
+def _families(registry: CollectorRegistry) -> list[Family]:
+    return [
+        [
+            metric.name,
+            metric.documentation,
+            metric.type,
+            [[each.name, each.labels, each.value] for each in metric.samples if not each.name.endswith("_created")],
+        ]
+        for metric in registry.collect()
+    ]

@@ -1,0 +1,78 @@
+"""How many connections one process holds: a number below its limit of open files."""
+
+import asyncio
+import importlib.util
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+DESCRIPTORS = 8192  # the limit of open files that a server asks for, where the system grants it
+OWN = 128  # descriptors for anything but connections: libraries, models, logs
+MOST = 2048  # connections of one process
+HEAD = 60  # seconds in which the first request head of a connection must have come
+
+_protocol: Any = H11Protocol
+if importlib.util.find_spec("httptools"):
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _protocol
+
+
+def raise_descriptor_limit() -> int:
+    """Raise this process's limit of open files where it is low; the number of connections that it allows."""
+    try:
+        import resource
+    except ImportError:  # Windows: its limit is far away
+        return MOST
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    best = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < best:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (best, hard))
+            soft = best
+        except (OSError, ValueError):  # the system grants less than it says
+            pass
+    return MOST if soft == resource.RLIM_INFINITY else connections_for(soft)
+
+
+def connections_for(descriptors: int) -> int:
+    """A connection may need a second descriptor, for an upload that is kept in a temporary file."""
+    return max(16, min(MOST, (descriptors - OWN) // 2))
+
+
+class BoundedProtocol(_protocol):  # type: ignore[misc]
+    """uvicorn's protocol, with at most `limit` connections in this process.
+
+    One more takes the place of the oldest that has no request at work, so that silent ones keep nobody out; where all
+    are at work, it is closed itself.
+    """
+
+    limit = MOST
+    _all: dict["BoundedProtocol", None] = {}  # noqa: RUF012  (of this process, in the order in which they came)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._all[self] = None
+        self._head_timer = asyncio.get_running_loop().call_later(HEAD, self._end_if_silent)
+        if len(self._all) > self.limit:
+            next((each for each in self._all if each.is_idle), self).close_now()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """No request has come, or the last one is answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def close_now(self) -> None:
+        """Close it without a response: there is no request, or no place."""
+        self._forget()
+        self.transport.abort()
+
+    def _end_if_silent(self) -> None:
+        if self.cycle is None:
+            self.close_now()
+
+    def _forget(self) -> None:
+        self._all.pop(self, None)
+        self._head_timer.cancel()
