@@ -17,7 +17,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # a reload reads this file again, and the counters go on
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="yololab-metrics-")
 
-wsgi_app = "yololab.serving.workers:worker()"
+wsgi_app = "yololab.serving.workers:worker_without_model()"  # gunicorn would restart one that ends, without a pause
 worker_class = "uvicorn_worker.UvicornWorker"
 bind = f"{settings.host}:{settings.port}"
 graceful_timeout = 30  # seconds for requests in flight

@@ -18,6 +18,7 @@ from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 from yololab import Detector, create_app, serve, serve_here
+from yololab.api.service import DetectionService
 from yololab.api.settings import Settings
 from yololab.errors import LabError, PortTaken, ServerFailed
 from yololab.serving.kernel import running
@@ -105,6 +106,28 @@ def test_a_request_in_flight_is_finished(app):
     stopper.join()
     client.join()
     assert answers == ["done"]
+
+
+def test_stop_returns_though_a_picture_hangs(monkeypatch):
+    entered, go, answers = threading.Event(), threading.Event(), []
+    monkeypatch.setattr("yololab.serving.kernel.GRACE", 0)
+    monkeypatch.setattr(DetectionService, "process", lambda self, data, options: (entered.set(), go.wait(60)))
+    server = serve(create_app(Settings(keep=False)), port=0, quiet=True)
+
+    def ask():
+        try:
+            answers.append(requests.post(server.url + "/predict", files={"file": b"x"}, timeout=60).status_code)
+        except requests.ConnectionError:
+            answers.append(0)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    assert entered.wait(60)
+    server.stop()
+    assert is_free(server.port) and not go.is_set()
+    go.set()
+    client.join(60)
+    assert len(answers) == 1 and answers[0] != 200
 
 
 def test_a_taken_port_says_who_has_it(app):

@@ -270,3 +270,9 @@ def test_a_worker_gets_the_settings_of_the_supervisor(monkeypatch):
     for name, value in given.as_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings(_env_file=None) == given
+
+
+def test_a_stop_while_the_model_still_loads_is_no_crash(tmp_path):
+    with started(tmp_path / "log") as (_, process):
+        process.terminate()  # the address is printed before the model is loaded
+        assert process.wait(60) == 0

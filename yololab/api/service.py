@@ -100,11 +100,11 @@ class DetectionService:
         return RequestQueue(settings.queue, self.threads + 1, settings.deadline, self.metrics.waiting.set)
 
     def start_loading(self) -> None:
-        """Load the default model in a thread that no exit waits for, unless it answers already."""
+        """Load the default model in a thread, unless it answers already."""
         if self.not_ready_reason:
             self.not_ready_reason = NotReady(LOADING)
             self.loaded.clear()
-            threading.Thread(target=self.load, name="load", daemon=True).start()
+            threading.Thread(target=self.load, name="load").start()
 
     def load(self) -> None:
         """Load the default model and let it answer once; `not_ready_reason` says how that went."""
@@ -125,7 +125,7 @@ class DetectionService:
         """Where the default model could not be loaded: load it again once its files have changed, in a thread."""
         if isinstance(self.not_ready_reason, BrokenModel) and monotonic() - self._tried >= RETRY:
             self._tried = monotonic()
-            threading.Thread(target=self._load_if_changed, name="load", daemon=True).start()
+            threading.Thread(target=self._load_if_changed, name="load").start()
 
     def _load_if_changed(self) -> None:
         if default_model_files(self.settings) != self._files:
