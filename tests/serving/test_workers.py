@@ -235,6 +235,15 @@ def slot_after(slot: supervisor.Slot, status: int, lived: float | None = None, o
     return None if above._stop else round(slot.start_at - now)
 
 
+def test_a_terminal_that_closes_is_no_second_signal():
+    above = supervisor.Supervisor(SimpleNamespace(workers=0), None)
+    for sig in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+        above._on_signal(sig, None)
+    assert above._stop and not above._at_once
+    above._on_signal(signal.SIGTERM, None)
+    assert above._at_once
+
+
 def test_pauses_grow_while_a_worker_keeps_failing():
     slot = supervisor.Slot()
     assert [slot_after(slot, -9, others=1) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]

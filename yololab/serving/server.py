@@ -59,10 +59,11 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; /ready answers 503 from now on."""
-        if self._asked and self._alone:
+        closed = sig == getattr(signal, "SIGHUP", None)  # a closing terminal may send that twice
+        if self._asked and self._alone and not closed:
             os.write(2, AGAIN.encode())  # not the log: the signal may have come in the middle of one of its lines
             os._exit(128 + sig)
-        self._asked = sig != getattr(signal, "SIGHUP", None)  # a closing terminal may send that twice
+        self._asked = self._asked or not closed
         if not self.should_exit:
             self.should_exit = True
             if self.app is not None:

@@ -111,11 +111,12 @@ class Supervisor:
         return [slot.worker for slot in self._slots if slot.worker]
 
     def _on_signal(self, sig: int, frame: FrameType | None) -> None:
-        if self._asked:
+        closed = sig == getattr(signal, "SIGHUP", None)
+        if self._asked and not closed:
             os.write(2, AGAIN.encode())
             self._at_once, self._status = True, 128 + sig
         self._stop = True
-        self._asked = sig != getattr(signal, "SIGHUP", None)
+        self._asked = self._asked or not closed
 
     def _look_after(self, slot: Slot) -> None:
         worker = slot.worker
