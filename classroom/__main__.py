@@ -18,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="run server.ipynb and client.ipynb together, and show what comes out")
     run.set_defaults(run=_run)
     commands.add_parser("lab", help="open JupyterLab on server.ipynb").set_defaults(run=_lab)
-    check = commands.add_parser("check", help="check an exercise's running API")
+    check = commands.add_parser(
+        "check", help="check the exercise that runs at URL, e.g. check 03.2 http://127.0.0.1:8000"
+    )
     check.add_argument("lesson", help="for example: server, 03 or 03.2")
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
     check.set_defaults(run=_check)

@@ -14,11 +14,14 @@ from .errors import LabError
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 an error that is explained in one sentence."""
     parser = argparse.ArgumentParser(
-        prog="yololab", description="Serve an object-detection model as a web API. Also: python -m yololab"
+        prog="python -m yololab", description="Serve an object-detection model as a web API."
     )
     parser.add_argument("--version", action="version", version=f"yololab {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve the API from this terminal")
+    serve.description = (
+        "Serve the API until Ctrl+C. Its settings are YOLOLAB_* variables or lines of .env: docs/api.md."
+    )
     serve.add_argument("--host", help="default: YOLOLAB_HOST, else 127.0.0.1")
     serve.add_argument("--port", type=int, help="default: YOLOLAB_PORT, else 8000; 0 takes a free one")
     serve.set_defaults(run=_serve)
@@ -26,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     detect_arguments(detect)
     detect.set_defaults(run=_detect)
     fetch = commands.add_parser("fetch", help="download a model and verify it")
-    fetch.add_argument("name", nargs="+", help="its name, see: yololab models")
+    fetch.add_argument("name", nargs="+", help="its name, see: python -m yololab models")
     fetch.set_defaults(run=_fetch)
     models = commands.add_parser("models", help="list the models, installed and known; add one of your own")
     models.set_defaults(run=_models)
@@ -91,7 +94,7 @@ def _models(options: argparse.Namespace) -> int:
     here = installed(Settings().model_folders)
     for name in sorted({*here, *registry()}):
         entry = registry().get(name)
-        state = "installed" if name in here else f"yololab fetch {name}"
+        state = "installed" if name in here else f"python -m yololab fetch {name}"
         print(f"{name:<26} {state:<46} {entry.about if entry else here[name].path.parent}")
     return 0
 
@@ -106,6 +109,7 @@ def _add(options: argparse.Namespace) -> int:
         checked = check(file, settings.engine)
         print(checked)
         if options.dry_run:
+            print(f"  copied     nothing; without --dry-run it is served as ?model={checked.model.name}")
             continue
         served = any(file.resolve().parent == folder.resolve() for folder in settings.model_folders)
         path = file if served else copy(checked.model, user_cache("models"))

@@ -51,7 +51,7 @@ def notes(report: Report, target: Any) -> None:
         one, two = (_created(api, "/notes", "text", text) for text in (first, second))
         _deleted(api, one)
         api.post("/notes", json={"text": third})
-        hint = "an id must be free: after a DELETE, len(notes) + 1 belongs to another note; take next(ids)"
+        hint = "an id must be free: after a DELETE, len(notes) + 1 is another note's; take the next of ids not in notes"
         report.expect("POST after a DELETE overwrites nothing", sorted([second, third]), listed(), hint)
         new = f"/notes/{random.randint(10**6, 10**7)}"
         hint = "PUT makes the note where there is none, and says so: response.status_code = 201"
@@ -60,7 +60,16 @@ def notes(report: Report, target: Any) -> None:
         api.put(new, json={"text": fourth}).expect((200, 204), "PUT once more: the status", hint)
         hint = "PUT replaces what stands under the id of the URL; it takes no new id, and adds nothing a second time"
         report.expect("two PUTs leave one note, the last", sorted([second, third, fourth]), listed(), hint)
-        hint = "FastAPI answers so by itself, as long as no route of yours takes PATCH"
+        hint = "PUT may have taken the id that comes next: take the next of ids that is not in notes"
+        number = _json(api.post("/notes", json={"text": first}), {}).get("id")
+        if isinstance(number, int):
+            api.put(f"/notes/{number + 1}", json={"text": second})
+            later = _json(api.post("/notes", json={"text": first}), {}).get("id")
+            kept = _json(api.get(f"/notes/{number + 1}"), {}).get("text")
+            report.expect("POST overwrites no note that PUT has made", second, kept, hint)
+            for each in (number, number + 1, later):
+                api.delete(f"/notes/{each}")
+        hint = "take your route for PATCH away: FastAPI then answers 405 by itself"
         api.patch(two, hint=hint).expect(405, "PATCH of a note: status and header", headers=("Allow",))
         hint = "text: str = Body(embed=True), without a default value"
         api.post("/notes", json={"txt": first}, hint=hint).expect(422, "POST /notes without text")

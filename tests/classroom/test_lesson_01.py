@@ -58,6 +58,9 @@ def skeleton_2():
     return notes, app
 
 
+IDS = count(1)
+
+
 def solution_2(
     new_id=None, put_status=(200, 201), put_id=lambda id: id, deleted=404, location="/notes/{}", default=..., embed=True
 ):
@@ -117,7 +120,8 @@ def test_an_api_for_notes_passes_by_url():
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        ({"new_id": lambda notes: len(notes) + 1}, "take next(ids)"),
+        ({"new_id": lambda notes: len(notes) + 1}, "take the next of ids"),
+        ({"new_id": lambda notes: next(IDS)}, "PUT may have taken the id"),
         ({"put_status": (200, 200)}, "response.status_code = 201"),
         ({"put_status": (201, 201)}, "201 is for a new note only"),
         ({"put_id": lambda id: next(FRESH)}, "PUT replaces what stands under the id"),

@@ -19,7 +19,7 @@ from yololab.serving import terminal
 def test_models_lists_what_is_known(capsys):
     assert main(["models"]) == 0
     printed = capsys.readouterr().out
-    assert "starter" in printed and "yololab fetch yolov3-tiny" in printed
+    assert "starter" in printed and "python -m yololab fetch yolov3-tiny" in printed
 
 
 def test_fetch_of_what_is_installed_verifies_it(capsys):

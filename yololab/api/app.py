@@ -38,7 +38,7 @@ TAGS = [
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The API as an ASGI app, with the routes that the README lists; the default model loads after start-up.
+    """The API as an ASGI app, with the routes that docs/api.md lists; the default model loads after start-up.
 
     settings: by default those of the environment and .env, see `Settings`. Raises WrongSetting, also for a default
     model that nobody knows; one that is known and cannot be loaded is answered 503, with the reason.

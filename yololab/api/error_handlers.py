@@ -35,12 +35,13 @@ async def on_invalid_parameter(request: Request, error: RequestValidationError) 
 
 async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
     """An error of the framework, in a sentence that says what to do."""
+    allowed = (error.headers or {}).get("Allow", "another method")
     see = "GET /openapi.json, or /docs in a browser, shows what there is."
     sentences = {
         400: f"The request could not be read: {str(error.detail).rstrip('.')}. "
         "Send one picture as multipart/form-data, in the field 'file'.",
         404: f"There is no {request.url.path} here. {see}",
-        405: f"{request.method} does not work on {request.url.path}. {see}",
+        405: f"{request.method} does not work on {request.url.path}; use {allowed}. /docs shows what there is.",
         413: too_large(service_of(request).settings.max_upload),
     }
     detail = sentences.get(error.status_code, str(error.detail))

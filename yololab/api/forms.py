@@ -47,8 +47,9 @@ def check_content_type(request: Request, name: str, raw: bool) -> bool:
     if raw and (text.startswith("image/") or text == RAW):
         return False
     came = f"The Content-Type is {text[:80]}" if text else "The request has no Content-Type"
-    ways = f"Send the picture as {FORM}, in the field {name!r}"
-    ways += f", or as the body itself with Content-Type: image/jpeg or {RAW}" if raw else ""
+    ways = f"Send the picture as {FORM}, in the field {name!r} (curl -F {name}=@photo.jpg)"
+    body = "curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg"
+    ways += f", or as the body itself with Content-Type: image/jpeg or {RAW} ({body})" if raw else ""
     raise Refused(f"{came}. {ways}.", 415)
 
 

@@ -130,11 +130,11 @@ def _pictures(job: Job, inputs: list[Input]) -> Generator[Entry, None, None]:
 
     with closing(ordered_map(work, inputs, cores() + 1)) as entries:
         for entry in tqdm(entries, total=len(inputs), unit=" pictures", disable=None, leave=False):
+            yield entry  # first into the files, then shown: Ctrl+C loses nothing that was shown
             if not isinstance(entry, Failure):
                 counts = Counter(detection.label for detection in entry.detections)
                 what = ", ".join(f"{count} {label}" for label, count in counts.most_common())
                 _say(f"{entry.name}: {what or 'nothing'}", sys.stdout)
-            yield entry
 
 
 def _video(job: Job, source: Source, options: argparse.Namespace) -> Generator[Entry, None, None]:

@@ -17,17 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="PATH", help="pictures, folders, patterns such as '*.jpg', videos; 0 is a camera"
     )
     parser.add_argument("--model", help="a name, or the path of a model file; default: YOLOLAB_MODEL, else starter")
-    parser.add_argument("--confidence", type=_fraction, help="the lowest that counts, 0 to 1; default: the model's own")
+    parser.add_argument(
+        "--confidence", type=_fraction, help="leave out detections below this, 0 to 1; default: the model's own"
+    )
     parser.add_argument("--nms-threshold", type=_fraction, help="of two boxes that overlap more, the better stays")
-    parser.add_argument("--out", type=Path, default=Path("detected"), help="folder for annotated copies: detected")
+    parser.add_argument(
+        "--out", type=Path, default=Path("detected"), help="folder for annotated copies (default: detected)"
+    )
     parser.add_argument(
         "--save", action=argparse.BooleanOptionalAction, default=True, help="write annotated copies (default: yes)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the detections as JSON, as the API has them")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line for each box")
     parser.add_argument(
-        "--coco", type=Path, metavar="FILE", help="write COCO results for pycocotools; image_id is the number that the "
-        "file name is, where every name is one, else the place in the list, from 1"
+        "--coco", type=Path, metavar="FILE", help="write COCO results for pycocotools; image_id is the "
+        "file's name as a number if all names are numbers, else 1, 2, 3 ..."
     )  # fmt: skip
     parser.add_argument("--stride", type=_positive, default=1, help="of a video take each Nth frame only (default: 1)")
     parser.add_argument(

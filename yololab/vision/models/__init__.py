@@ -62,6 +62,11 @@ def find(name: str, folders: Sequence[Path]) -> Model:
 def from_path(path: Path) -> Model:
     """The model whose .cfg or .onnx lies at `path`. Raises UnknownModel; BrokenModel where the weights are missing."""
     path = Path(path)
+    if path.suffix in (".pt", ".pth") and path.is_file():
+        raise UnknownModel(
+            f"{path} is a PyTorch file, which is a program. Export it first; with Ultralytics: "
+            f"yolo export model={path.name} format=onnx"
+        )
     if path.suffix not in (".cfg", ".onnx") or not path.is_file():
         raise UnknownModel(
             f"There is no Darknet cfg and no ONNX file at {path}. Give a path that ends in .cfg or .onnx."

@@ -29,6 +29,7 @@ def recognized(
         raise BrokenModel(
             f"The .toml of {where} says family = {hints.family[:40]!r}; there are: {', '.join(FAMILIES)}."
         )
+    fitting: list[str] = []
     tables = {name: output for name, output in outputs.items() if output.ndim in (2, 3)}
     if tables and all(table.ndim == 2 or len(table) == 1 for table in tables.values()):
         if pair := _pair(tables, classes):
@@ -43,7 +44,8 @@ def recognized(
     why = f"which does not fit family = {hints.family!r}" if hints.family else "in which no family was recognized"
     raise BrokenModel(
         f"{where} has {classes} labels and gives {found}, {why}. If the labels are right, write a file "
-        f'{where.rpartition(".")[0]}.toml with the line family = "NAME"; NAME is one of {", ".join(FAMILIES)}.'
+        f'{where.rpartition(".")[0]}.toml with the line family = "NAME"; NAME is one of '
+        f"{', '.join(fitting or FAMILIES)}."
     )
 
 
