@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yololab.darknet import absolute, sections
+from yololab.vision.darknet import absolute, sections
 
 LEAST = 1e-2  # of the mean variance: added to that of each principal component
 
