@@ -1,5 +1,6 @@
 """A Darknet cfg as a PyTorch module, and its .weights read and written."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from torch.nn import functional
 
 from yololab.vision.darknet import absolute, sections
 
-LEAST = 1e-2  # of the mean variance: added to that of each principal component
+LEAST = 0.04  # of the mean variance: added to that of each principal component
+ENOUGH = 16  # pixels between cells: coarser grids are shown all pictures
 
 
 class Convolution(nn.Module):
@@ -39,8 +41,9 @@ class Convolution(nn.Module):
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Weights and bias of the plain convolution that this is."""
-        weight = torch.bmm(self.coefficients, self.components)
-        bias = self.bias - torch.bmm(weight, self.mean).flatten()
+        with torch.autocast(self.bias.device.type, enabled=False):  # small differences of large numbers
+            weight = torch.bmm(self.coefficients, self.components)
+            bias = self.bias - torch.bmm(weight, self.mean).flatten()
         return weight.view(len(bias), -1, self.size, self.size), bias
 
     def plain(self, weight: Tensor, bias: Tensor) -> None:
@@ -62,7 +65,7 @@ class Convolution(nn.Module):
     def principal(self, x: Tensor) -> None:
         """Take the principal components of the input `x`; what the convolution answers stays the same.
 
-        The first time the coefficients stay instead, so that random ones give answers of variance 1.
+        The first time the coefficients stay instead, so that random ones give answers of a known variance.
         """
         weight, bias = self.weights()
         if self.size > 1:
@@ -75,7 +78,8 @@ class Convolution(nn.Module):
         self.mean.copy_(mean)
         x = x - self.mean.transpose(1, 2)
         covariance = torch.bmm(x.transpose(1, 2), x) / x.shape[1]
-        values, vectors = torch.linalg.eigh(covariance)
+        values, vectors = (found.float() for found in torch.linalg.eigh(covariance.double()))
+        values = values.clamp(min=0)
         scale = (values + LEAST * values.mean(1, keepdim=True) + 1e-8).sqrt()[:, :, None]
         self.components.copy_(vectors.transpose(1, 2) / scale)
         if self.found:
@@ -87,14 +91,14 @@ class Convolution(nn.Module):
 
 
 class Network(nn.Module):
-    """The layers of a cfg text. Knows what the starter and its teacher use; ValueError for another section."""
+    """The layers of a cfg text. Knows what the starter uses; ValueError for another section."""
 
     def __init__(self, cfg: str):
         super().__init__()
         _, *self.sections = sections(cfg)
         self.layers = nn.ModuleList()
         self.channels: list[int] = []
-        self.anchors: list[np.ndarray] = []  # for each head (3, 2): width, height in pixels at 416
+        self.anchors: list[np.ndarray] = []  # for each head (A, 2): width, height in pixels
         channels = 3
         for index, options in enumerate(self.sections):
             layer: nn.Module = nn.Identity()
@@ -127,16 +131,25 @@ class Network(nn.Module):
     def forward(
         self, x: Tensor, taps: tuple[int, ...] = (), instead: Mapping[int, Tensor] | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """x: (N, 3, H, W), RGB in 0..1. Returns the heads' raw maps (N, 255, h, w) and the outputs of the `taps`.
+        """x: (N, 3, H, W), RGB in 0..1. Returns the heads' raw maps (N, 85, h, w) and the outputs of the `taps`.
 
-        instead: for a tapped layer, what the layers after it get in place of its output.
+        instead: for a tapped layer, what the layers after it get in place of its output. Then fine grids, where one
+        picture has very many cells, are shown only the first pictures of the batch.
         """
+        side = x.shape[2]
+
+        def few(features: Tensor) -> Tensor:
+            share = min(1.0, side / features.shape[2] / ENOUGH) if instead else 1.0
+            return features[: math.ceil(len(features) * share)]
+
+        x = few(x)
         kept: dict[int, Tensor] = {}
         heads, tapped = [], {}
         for index, (options, layer) in enumerate(zip(self.sections, self.layers, strict=True)):
             match options["type"]:
                 case "route":
-                    x = torch.cat([kept[source] for source in self.sources(index)], 1)
+                    parts = [kept[source] for source in self.sources(index)]
+                    x = torch.cat([part[: min(map(len, parts))] for part in parts], 1)
                 case "shortcut":
                     x = x + kept[self.sources(index)[0]]
                 case "yolo":
@@ -145,7 +158,7 @@ class Network(nn.Module):
                     x = layer(x)
             if index in taps:
                 tapped[index] = x
-                x = instead[index] if instead else x
+                x = few(instead[index]) if instead else x
             if index in self._needed:
                 kept[index] = x
         return heads, [tapped[index] for index in taps]

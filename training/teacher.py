@@ -6,7 +6,6 @@ Its heads are asked for before the sigmoid and before they are put into rows, so
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
@@ -20,7 +19,9 @@ class Teacher:
     def __init__(self, path: Path, features: Sequence[str], device: str):
         model = onnx.load(path)
         self.device = device
-        self._constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+        constants = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in model.graph.initializer}
+        self._constants = {name: each.to(device) if each.is_floating_point() else each
+                           for name, each in constants.items()}  # fmt: skip
         self._nodes = list(model.graph.node)
         named = self._named()
         self._outputs = [*_predictions(self._nodes), *(named[feature] for feature in features)]
@@ -29,10 +30,6 @@ class Teacher:
 
             self._core, self._compiled = openvino.Core(), {}
             self._content = _cut(model, self._outputs).SerializeToString()
-        else:
-            self._tensors = {name: torch.from_numpy(array.copy()) for name, array in self._constants.items()}
-            self._tensors = {name: each.to(device) if each.is_floating_point() else each
-                             for name, each in self._tensors.items()}  # fmt: skip
 
     def __call__(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """x: float32 (N, 3, S, S), RGB in 0..1.
@@ -71,8 +68,7 @@ class Teacher:
     @torch.no_grad()
     def _torch(self, pictures: Tensor) -> list[Tensor]:
         """The few operators that the graph has, one after another."""
-        known = dict(self._tensors, images=pictures)
-        wanted = set(self._outputs)
+        known = dict(self._constants, images=pictures)
         for node in self._nodes:
             options = {each.name: helper.get_attribute_value(each) for each in node.attribute}
             inputs = [known[name] for name in node.input if name]
@@ -100,7 +96,6 @@ class Teacher:
                 case other:
                     raise ValueError(f"the teacher has a {other}, which is not known here")
             known[node.output[0]] = found
-            wanted.discard(node.output[0])
         return [known[name] for name in self._outputs]
 
 

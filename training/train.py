@@ -32,10 +32,10 @@ from .teacher import Teacher
 
 ALONE = 0.3  # part of the time in which the stages learn alone
 RATES = {True: 7e-3, False: 2e-3}  # highest learning rate while they do, and afterwards
-ANEW = (0.02, 0.07, 0.15, ALONE)  # parts of the time after which the principal components are found anew
+ANEW = (0.02, 0.07, 0.15)  # parts of the time after which the principal components are found anew
 SIDES = [(0.0, (192, 224, 256)), (ALONE, (224, 256, 320)), (0.7, (256, 288, 320, 352))]  # from which part of the time
 PIXELS = {"cpu": 4 * 224**2, "cuda": 48 * 224**2}  # of a batch: small steps suit a student that gets so many targets
-MANY = 24  # photos from which principal components and variances are found
+MANY = 48  # photos from which principal components and variances are found
 SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 6.0}  # how often one of a set is drawn
 
 
