@@ -1,7 +1,6 @@
 """A Darknet cfg as a PyTorch module, and its .weights read and written."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch.nn import functional
 from yololab.vision.darknet import absolute, sections
 
 LEAST = 0.04  # of the mean variance: added to that of each principal component
-ENOUGH = 16  # pixels between cells: coarser grids are shown all pictures
 
 
 class Convolution(nn.Module):
@@ -37,7 +35,6 @@ class Convolution(nn.Module):
         self.register_buffer("mean", torch.zeros(self.groups, inputs, 1))
         self.register_buffer("components", torch.eye(inputs).repeat(self.groups, 1, 1))  # (G, I, I), a row each
         self.register_buffer("found", torch.tensor(False))
-        self.find = False  # at the next input
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Weights and bias of the plain convolution that this is."""
@@ -55,25 +52,24 @@ class Convolution(nn.Module):
         self.found.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.find:
-            self.principal(x)
         weight, bias = self.weights()
         x = functional.conv2d(x, weight, bias, self.stride, self.padding, 1, self.groups)
         return functional.silu(x) if self.swish else x
 
+    def cells(self, x: Tensor, photo: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """What it looks at for some cells of its answer, (cells, G, I)."""
+        x = functional.pad(x, [self.padding] * 4)
+        x = x.unfold(2, self.size, self.stride).unfold(3, self.size, self.stride)  # (N, C, h, w, size, size), a view
+        return x[photo, :, row, column].reshape(len(photo), self.groups, -1)
+
     @torch.no_grad()
     def principal(self, x: Tensor) -> None:
-        """Take the principal components of the input `x`; what the convolution answers stays the same.
+        """Take the principal components of what it looks at, `x`: (cells, G, I). What it answers stays the same.
 
         The first time the coefficients stay instead, so that random ones give answers of a known variance.
         """
         weight, bias = self.weights()
-        if self.size > 1:
-            x = functional.pad(x, [self.padding] * 4)
-            x = x.unfold(2, self.size, self.stride).unfold(3, self.size, self.stride).permute(0, 2, 3, 1, 4, 5)
-        else:
-            x = x.permute(0, 2, 3, 1)
-        x = x.reshape(-1, self.groups, self.mean.shape[1]).transpose(0, 1)  # (G, positions, I)
+        x = x.transpose(0, 1)
         mean = x.mean(1)[:, :, None]
         self.mean.copy_(mean)
         x = x - self.mean.transpose(1, 2)
@@ -87,7 +83,6 @@ class Convolution(nn.Module):
             self.coefficients.copy_(torch.bmm(flat, vectors * scale.transpose(1, 2)))
             self.bias.copy_(bias + torch.bmm(flat, self.mean).flatten())
         self.found.fill_(True)
-        self.find = False
 
 
 class Network(nn.Module):
@@ -129,36 +124,31 @@ class Network(nn.Module):
         return list(absolute(named, index))
 
     def forward(
-        self, x: Tensor, taps: tuple[int, ...] = (), instead: Mapping[int, Tensor] | None = None
+        self, x: Tensor, taps: tuple[int, ...] = (), instead: Mapping[int, Tensor] | None = None,
+        visit: Callable[[int, Tensor], Tensor] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """x: (N, 3, H, W), RGB in 0..1. Returns the heads' raw maps (N, 85, h, w) and the outputs of the `taps`.
 
-        instead: for a tapped layer, what the layers after it get in place of its output. Then fine grids, where one
-        picture has very many cells, are shown only the first pictures of the batch.
+        instead: for a tapped layer, what the layers after it get in place of its output.
+        visit: is called instead of each convolution, with the number of its layer and its input.
         """
-        side = x.shape[2]
-
-        def few(features: Tensor) -> Tensor:
-            share = min(1.0, side / features.shape[2] / ENOUGH) if instead else 1.0
-            return features[: math.ceil(len(features) * share)]
-
-        x = few(x)
         kept: dict[int, Tensor] = {}
         heads, tapped = [], {}
         for index, (options, layer) in enumerate(zip(self.sections, self.layers, strict=True)):
             match options["type"]:
                 case "route":
-                    parts = [kept[source] for source in self.sources(index)]
-                    x = torch.cat([part[: min(map(len, parts))] for part in parts], 1)
+                    x = torch.cat([kept[source] for source in self.sources(index)], 1)
                 case "shortcut":
                     x = x + kept[self.sources(index)[0]]
                 case "yolo":
                     heads.append(x)
+                case "convolutional" if visit:
+                    x = visit(index, x)
                 case _:
                     x = layer(x)
             if index in taps:
                 tapped[index] = x
-                x = few(instead[index]) if instead else x
+                x = instead[index] if instead else x
             if index in self._needed:
                 kept[index] = x
         return heads, [tapped[index] for index in taps]
@@ -170,12 +160,10 @@ class Network(nn.Module):
             if not layer.swish:
                 layer.bias.copy_(torch.tensor(box) if len(layer.bias) == len(box) else classes)
 
-    @torch.no_grad()
-    def find(self, x: Tensor, taps: tuple[int, ...], instead: Mapping[int, Tensor] | None) -> None:
-        """Find the principal components of each convolution's input, see `Convolution.principal`."""
-        for layer in self._convolutions():
-            layer.find = True
-        self(x, taps, instead)
+    @staticmethod
+    def share(parameter: Tensor) -> float:
+        """Of the learning rate: the more inputs a convolution has, the more of their coefficients add up."""
+        return min(1.0, (32 / parameter.shape[-1]) ** 0.5) if parameter.ndim > 1 else 0.5
 
     def _convolutions(self) -> Iterator[Convolution]:
         yield from (layer for layer in self.layers if isinstance(layer, Convolution))

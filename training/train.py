@@ -15,27 +15,28 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from torch import distributed
 from tqdm import tqdm
 
 from training import ROOT
 from yololab.vision.detector import Detector
 
-from . import losses, photos
+from . import alone, losses, photos
 from .design import starter
 from .evaluate import score
 from .network import Network
 from .teacher import Teacher
 
-ALONE = 0.3  # part of the time in which the stages learn alone
-RATES = {True: 7e-3, False: 2e-3}  # highest learning rate while they do, and afterwards
-ANEW = (0.02, 0.07, 0.15)  # parts of the time after which the principal components are found anew
-SIDES = [(0.0, (192, 224, 256)), (ALONE, (224, 256, 320)), (0.7, (256, 288, 320, 352))]  # from which part of the time
-PIXELS = {"cpu": 4 * 224**2, "cuda": 48 * 224**2}  # of a batch: small steps suit a student that gets so many targets
-MANY = 48  # photos from which principal components and variances are found
+PHOTOS = 448  # of which cells are kept for the stages while they learn alone
+STEPS = {"convolution": 800, "heads": 300}  # that these learn alone
+RATE = 1e-3  # highest learning rate afterwards
+SIDES = [(0.0, (224, 256, 320)), (0.7, (256, 288, 320, 352))]  # from which part of the time
+PIXELS = {"cpu": 3 * 224**2, "cuda": 48 * 224**2}  # of a batch: small steps suit a student that gets so many targets
 SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 6.0}  # how often one of a set is drawn
 
 
@@ -78,8 +79,9 @@ class Run:
         self.student.start([0.0, 0.0, 1.0, 1.0, -4.0], -4.0)
         self.average = copy.deepcopy(self.student).requires_grad_(False)  # of the weights over time
         self.variances: list[torch.Tensor] = []
-        self.optimizer = torch.optim.Adam(self.student.parameters(), betas=(0.9, 0.98), fused=True)
-        self.counts = {"steps": 0, "photos": 0, "seconds": 0.0, "found": 0}
+        groups = [{"params": [each], "share": self.student.share(each)} for each in self.student.parameters()]
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), fused=True)
+        self.counts = {"steps": 0, "photos": 0, "seconds": 0.0}
 
     def save(self) -> None:
         """Keep the state, and the averaged weights as a model that the lab can load; all or nothing."""
@@ -100,30 +102,40 @@ class Run:
         with (self.folder / "log.jsonl").open("a") as file:
             print(json.dumps(self.counts | entries), file=file)
 
-    @torch.no_grad()
-    def find(self, batch: torch.Tensor, features: list[torch.Tensor], alone: bool) -> None:
-        """Find the principal components that the student's convolutions work with, and the teacher's variances."""
-        if not self.variances:
-            each = [feature.float().var((0, 2, 3)) for feature in features]
-            self.variances = [channels + 0.01 * channels.mean() for channels in each]
-        self.student.find(batch, self.stages, dict(zip(self.stages, features, strict=True)) if alone else None)
+    def learn_alone(self, batches: Batches) -> None:
+        """Let each stage learn alone; where several processes train, each has a part of the stages."""
+        rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        names = list(self.design.stages.values())
+        cells = alone.Cells(self.student, self.design.stages, names[rank::processes])
+        chance = torch.Generator().manual_seed(rank)
+        while len(cells.heads) * 8 < PHOTOS:
+            cells.add(*batches.take(8, (224, 256, 288)[len(cells.heads) % 3]), chance)
+        for number, (_, _, stage) in enumerate(tqdm(cells.stages, disable=rank > 0, unit=" stages")):
+            if stage.name in cells.own:
+                missed = stage.learn(STEPS["convolution"] * len(stage.convolutions), chance)
+                self.log(stage=stage.name, missed=round(missed, 4))
+        self.log(heads=cells.learn_heads(STEPS["heads"], chance))
+        for number, (_, _, stage) in enumerate(cells.stages):
+            for layer in stage.convolutions:
+                agree(layer.state_dict().values(), number % processes)
+        agree(cells.variances)
+        agree(self.student.state_dict().values())
+        self.variances = [channels + 0.01 * channels.mean() for channels in cells.variances]
         self.average.load_state_dict(self.student.state_dict())
-        self.optimizer.state.clear()
+        self.counts["photos"] += 8 * len(cells.heads) * processes
 
-    def step(self, batch: torch.Tensor, heads: list, features: list, progress: float, rate: float, alone: bool) -> dict:
+    def step(self, batch: torch.Tensor, heads: list, features: list, progress: float, rate: float) -> dict:
         """Learn from one batch, float32 (N, 3, S, S), and what the teacher says of it; what the student missed."""
-        instead = dict(zip(self.stages, features, strict=True)) if alone else None
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
-            answers, stages = self.student(batch, self.stages, instead)
+            answers, stages = self.student(batch, self.stages)
         missed = losses.answers(answers, heads)
         stagewise = losses.features(stages, features, self.variances)
-        # alone, a rare photo that one stage gets very wrong must not shake it: the logarithm keeps its gradient small
-        stagewise_loss = (stagewise + 0.01).log().sum() if alone else (1 - 0.7 * progress) * stagewise.sum()
-        loss = sum(missed.values()) + stagewise_loss
+        loss = sum(missed.values()) + (1 - 0.7 * progress) * stagewise.sum()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimizer.zero_grad()
         loss.backward()
+        together(self.student)
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 50.0)
         self.optimizer.step()
         self.counts["steps"] += 1
@@ -135,7 +147,28 @@ class Run:
             "features": round(stagewise.mean().item(), 4), "worst": round(stagewise.max().item(), 4)}  # fmt: skip
 
 
+def together(network: torch.nn.Module) -> None:
+    """Where several processes train (torchrun): each learns from the mean of their gradients."""
+    if distributed.is_initialized():
+        gradients = [each.grad for each in network.parameters()]
+        flat = torch.cat([each.flatten() for each in gradients])
+        distributed.all_reduce(flat)
+        for each, part in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
+            each.copy_(part.view_as(each) / distributed.get_world_size())
+
+
+def agree(tensors: Iterable[torch.Tensor], owner: int = 0) -> None:
+    """Give all processes the numbers of one of them."""
+    if distributed.is_initialized():
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                distributed.broadcast(tensor, owner)
+
+
 def train(options: argparse.Namespace) -> None:
+    first = int(os.environ.get("RANK", 0)) == 0  # the process that keeps the log and the checkpoints
+    if "WORLD_SIZE" in os.environ:
+        distributed.init_process_group("gloo")
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
     torch.set_num_threads(options.threads)
@@ -143,32 +176,38 @@ def train(options: argparse.Namespace) -> None:
     if options.resume:
         run.load()
     sets = photos.load(options.photos)
-    run.log(sets={name: len(found) for name, found in sets.items()})
+    if first:
+        run.log(sets={name: len(found) for name, found in sets.items()})
     counts, total = run.counts, options.minutes * 60
-    batches = Batches(sets, run.teacher, run.device, counts["photos"], options.workers)
+    seed = counts["photos"] + int(os.environ.get("RANK", 0)) * 1_000_003
+    batches = Batches(sets, run.teacher, run.device, seed, options.workers)
     chance = torch.Generator().manual_seed(counts["photos"])
-    saved = judged = counts["seconds"]
-    bar = tqdm(total=round(total), initial=round(counts["seconds"]), unit=" s", mininterval=10)
-    while counts["seconds"] < total:
+    if not counts["steps"]:
         started = time.monotonic()
+        run.learn_alone(batches)
+        counts["seconds"] += time.monotonic() - started
+    saved = judged = counts["seconds"]
+    bar = tqdm(disable=not first, total=round(total), initial=round(counts["seconds"]), unit=" s", mininterval=10)
+    while True:
+        started = time.monotonic()
+        agree([clock := torch.tensor(counts["seconds"], dtype=torch.float64)])
+        counts["seconds"] = clock.item()
+        if counts["seconds"] >= total:
+            break
         progress = counts["seconds"] / total
-        alone = progress < ALONE
-        part = progress / ALONE if alone else (progress - ALONE) / (1 - ALONE)
         warm = min(1.0, (counts["steps"] + 1) / 20)
-        rate = RATES[alone] * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * part)) / 2)
+        rate = RATE * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
         sides = [sides for since, sides in SIDES if since <= progress][-1]
         side = sides[torch.randint(len(sides), (), generator=chance)]
-        if counts["found"] <= sum(progress >= since for since in ANEW):
-            counts["found"] += 1
-            batches.take(MANY, 224)
-            batch, heads, features = batches.take(4, 224)
-            run.find(batch, features, alone)
-        batch, heads, features = batches.take(max(1, round(PIXELS[run.device] / side**2)), side)
-        missed = run.step(batch, heads, features, progress, rate, alone)
+        shape = max(1, round(PIXELS[run.device] / side**2)), side
+        batch, heads, features = batches.take(*shape)
+        missed = run.step(batch, heads, features, progress, rate)
         counts["seconds"] += time.monotonic() - started
         bar.update(round(counts["seconds"]) - bar.n)
+        if not first:
+            continue
         if counts["steps"] % options.log_steps == 0:
-            run.log(alone=alone, rate=round(rate, 6), **missed)
+            run.log(rate=round(rate, 6), **missed)
         if counts["seconds"] - saved > options.save * 60 or counts["seconds"] >= total:
             run.save()
             saved = counts["seconds"]

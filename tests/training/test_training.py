@@ -93,12 +93,38 @@ def test_principal_components_change_how_it_learns_and_not_what_it_answers(torch
     options = {"filters": "6", "size": "3", "stride": "2", "padding": "1", "activation": "swish"}
     layer = Convolution(6, options | {"groups": str(groups)})
     batch = torch.rand(4, 6, 16, 16)
+    photo, row, column = (torch.randint(most, (500,)) for most in (4, 8, 8))
     with torch.no_grad():
-        layer.principal(batch)  # the first time: random coefficients of components that are now known
+        cells = layer.cells(batch, photo, row, column)
+        layer.principal(cells)  # the first time: random coefficients of components that are now known
         before = layer(batch)
-        layer.principal(batch.flip(3) ** 2)
+        weight, bias = layer.weights()
+        by_hand = (cells.transpose(0, 1) @ weight.view(groups, -1, cells.shape[2]).transpose(1, 2)).transpose(0, 1)
+        by_hand = torch.nn.functional.silu(by_hand.flatten(1) + bias)
+        assert torch.allclose(by_hand, before[photo, :, row, column], atol=1e-4)
+        layer.principal(cells**2)
         after = layer(batch)
-    assert layer.bias.std() > 0 and torch.allclose(before, after, atol=1e-4)
+    assert torch.allclose(before, after, atol=1e-4)
+
+
+def test_each_stage_learns_alone_what_the_teacher_does(torch):
+    from training.alone import Cells
+    from training.network import Network
+
+    names = {layer: name for layer, name in starter().stages.items() if name in ("Conv 0", "Conv 2", "Conv 3", "Add 0")}
+    design = starter().stages
+    teacher, student = Network(starter().text), Network(starter().text)
+    chance = torch.Generator().manual_seed(0)
+    cells = Cells(student, design, list(names.values()))
+    for _ in range(2):
+        batch = torch.rand(4, 3, 64, 64, generator=chance)
+        with torch.no_grad():
+            heads, features = teacher(batch, tuple(design))
+        cells.add(batch, heads, features, chance)
+    learned = [stage for _, _, stage in cells.stages if stage.inputs]
+    assert [(stage.name, len(stage.convolutions)) for stage in learned] == [
+        ("Conv 0", 1), ("Conv 2", 2), ("Conv 3", 1), ("Add 0", 2)]  # fmt: skip
+    assert learned[2].learn(300, chance) < 0.1 and learned[3].learn(60, chance) < 2
 
 
 def test_weights_come_back_as_they_were(torch, tmp_path):
@@ -185,7 +211,8 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
                "--run", str(run), "--workers", "0", "--minutes"]  # fmt: skip
     monkeypatch.setattr(train, "SIDES", [(0.0, (64,))])
     monkeypatch.setattr(train, "PIXELS", {"cpu": 2 * 64**2})
-    monkeypatch.setattr(train, "MANY", 2)
+    monkeypatch.setattr(train, "PHOTOS", 8)
+    monkeypatch.setattr(train, "STEPS", {"convolution": 2, "heads": 2})
     counts = []
     for minutes, *more in ([0.001], [None, "--resume"]):
         minutes = minutes or counts[0]["seconds"] / 60 + 0.001  # one more step
@@ -193,7 +220,7 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
         train.main()
         counts.append(torch.load(run / "state.pt")["counts"])
     assert 0 < counts[0]["steps"] < counts[1]["steps"]
-    assert counts[1]["photos"] == 2 * counts[1]["steps"]
+    assert counts[1]["photos"] == 8 + 2 * counts[1]["steps"]
     assert (run / "student.weights").stat().st_size == (MODELS / "starter.weights").stat().st_size
     Detector(run / "student.cfg")(np.zeros((50, 60, 3), np.uint8))
 
