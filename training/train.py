@@ -34,7 +34,7 @@ from .teacher import Teacher
 
 PHOTOS = 448  # of which cells are kept for the stages while they learn alone
 STEPS = {"convolution": 800, "heads": 300}  # that these learn alone
-RATE = 1e-3  # highest learning rate afterwards
+RATE = 2e-3  # highest learning rate afterwards
 SIDES = [(0.0, (224, 256, 320)), (0.7, (256, 288, 320, 352))]  # from which part of the time
 PIXELS = {"cpu": 3 * 224**2, "cuda": 48 * 224**2}  # of a batch: small steps suit a student that gets so many targets
 SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 6.0}  # how often one of a set is drawn
@@ -105,19 +105,20 @@ class Run:
     def learn_alone(self, batches: Batches) -> None:
         """Let each stage learn alone; where several processes train, each has a part of the stages."""
         rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        names = list(self.design.stages.values())
+        stages = [stage for _, _, stage in alone.stages(self.student, self.design.stages)]
+        names = [stage.name for stage in sorted(stages, key=lambda stage: len(stage.convolutions))]  # a fair part
         cells = alone.Cells(self.student, self.design.stages, names[rank::processes])
         chance = torch.Generator().manual_seed(rank)
         while len(cells.heads) * 8 < PHOTOS:
             cells.add(*batches.take(8, (224, 256, 288)[len(cells.heads) % 3]), chance)
-        for number, (_, _, stage) in enumerate(tqdm(cells.stages, disable=rank > 0, unit=" stages")):
+        for _, _, stage in tqdm(cells.stages, disable=rank > 0, unit=" stages"):
             if stage.name in cells.own:
                 missed = stage.learn(STEPS["convolution"] * len(stage.convolutions), chance)
                 self.log(stage=stage.name, missed=round(missed, 4))
         self.log(heads=cells.learn_heads(STEPS["heads"], chance))
-        for number, (_, _, stage) in enumerate(cells.stages):
+        for stage in stages:
             for layer in stage.convolutions:
-                agree(layer.state_dict().values(), number % processes)
+                agree(layer.state_dict().values(), names.index(stage.name) % processes)
         agree(cells.variances)
         agree(self.student.state_dict().values())
         self.variances = [channels + 0.01 * channels.mean() for channels in cells.variances]
@@ -139,7 +140,7 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 50.0)
         self.optimizer.step()
         self.counts["steps"] += 1
-        self.counts["photos"] += len(batch)
+        self.counts["photos"] += len(batch) * int(os.environ.get("WORLD_SIZE", 1))
         keep = min(0.995, (1 + self.counts["steps"]) / (20 + self.counts["steps"]))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - keep)
