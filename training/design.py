@@ -1,22 +1,23 @@
-"""The starter's architecture, written as a Darknet cfg: `python -m training.design models/starter.cfg`."""
+"""The starter's architecture, written as a Darknet cfg: `python -m training.design models/starter.cfg`.
+
+It is that of YOLOX-Nano (Ge et al. 2021), its teacher: cross-stage partial blocks of depthwise convolutions, a feature
+pyramid that goes up and down again, and three grids with one anchor for each cell.
+"""
 
 import sys
 from pathlib import Path
 
-ANCHORS = "12,18, 37,49, 52,132, 115,73, 119,199, 242,238"  # pixels at 416; the teacher's, so that rows compare
-
-# Where a stage of the student ends -> the layer of yolo-fastest-1.1-xl with the same grid and as many channels.
-STAGES = {"s4": 21, "s8": 37, "s8 deep": 57, "s16": 60, "s16 deep": 80, "s32": 83}
-STAGES |= {"s32 a": 88, "s32 b": 93, "s32 c": 98, "s32 d": 103, "s32 deep": 108, "pool": 115}
+STRIDES = (8, 16, 32)  # pixels between the cells of the three grids
+REACH = 6  # a box's centre lies up to (REACH - 1) / 2 cells outside the cell that tells of it (Darknet's scale_x_y)
 
 
 class Cfg:
-    """The sections of a cfg, and the numbers of the layers where a stage ends."""
+    """The sections of a cfg, and which of the teacher's features each stage is to give."""
 
     def __init__(self, side: int):
         self.text = f"[net]\nwidth={side}\nheight={side}\nchannels=3\n"
-        self.layers = 0
-        self.stages: dict[str, int] = {}
+        self.layers = self.convolutions = self.additions = 0
+        self.stages: dict[int, str] = {}  # layer -> the teacher's feature: of its 7th convolution "Conv 7", "Add 2"
 
     def add(self, kind: str, **options: object) -> int:
         """Append a section; its layer number."""
@@ -25,81 +26,92 @@ class Cfg:
         self.layers += 1
         return self.layers - 1
 
-    def conv(self, filters: int, size: int = 1, stride: int = 1, groups: int = 1, activation: str = "leaky") -> int:
-        """A convolution with batch normalization."""
+    def conv(self, filters: int, size: int = 1, stride: int = 1, groups: int = 1, stage: bool = True) -> int:
+        """A convolution with the activation x * sigmoid(x); the same number of it as in the teacher."""
         grouped = {"groups": groups} if groups > 1 else {}
-        return self.add("convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1,
-                        **grouped, activation=activation)  # fmt: skip
+        layer = self.add("convolutional", filters=filters, size=size, stride=stride, padding=(size - 1) // 2,
+                         **grouped, activation="swish")  # fmt: skip
+        if stage:
+            self.stages[layer] = f"Conv {self.convolutions}"
+        self.convolutions += 1
+        return layer
 
-    def dense_block(self, filters: int, inner: int) -> None:
-        """3x3 and 1x1 around a shortcut: where pictures are large and channels few, fast on every CPU."""
-        self.conv(inner, 3)
-        self.conv(filters, activation="linear")
-        self.add("shortcut", **{"from": -3}, activation="linear")
+    def route(self, *layers: int) -> int:
+        """The features of other layers, one after another."""
+        return self.add("route", layers=",".join(map(str, layers)))
 
-    def depthwise_block(self, filters: int, inner: int, size: int) -> None:
-        """An inverted residual (Sandler et al. 2018): where channels are many, a dense 3x3 costs too many weights."""
-        self.conv(inner)
-        self.conv(inner, size, groups=inner)
-        self.conv(filters, activation="linear")
-        self.add("shortcut", **{"from": -4}, activation="linear")
+    def depthwise(self, channels: int, filters: int, stride: int = 1, stage: bool = True) -> int:
+        """3x3 within each channel, then 1x1 across them: far fewer weights than a dense 3x3 (Howard et al. 2017)."""
+        self.conv(channels, 3, stride, groups=channels, stage=False)
+        return self.conv(filters, stage=stage)
 
-    def head(self, filters: int, mask: str) -> None:
-        """Two depthwise-separable 5x5 convolutions and YOLOv3's output: 3 anchors of 4 + 1 + 80 numbers."""
+    def partial(self, filters: int, blocks: int, shortcut: bool = True) -> int:
+        """A cross-stage partial block (Wang et al. 2020): half of the channels pass, half go through `blocks`."""
+        half, source = filters // 2, self.layers - 1
+        begin = self.conv(half)
+        self.route(source)
+        passed = self.conv(half)
+        self.route(begin)
+        for _ in range(blocks):
+            self.conv(half)
+            self.depthwise(half, half, stage=not shortcut)
+            if shortcut:
+                layer = self.add("shortcut", **{"from": -4}, activation="linear")
+                self.stages[layer] = f"Add {self.additions}"
+                self.additions += 1
+        self.route(self.layers - 1, passed)
+        return self.conv(filters)
+
+    def head(self, source: int, stride: int) -> None:
+        """For each cell of a grid 4 + 1 + 80 numbers: classes by one branch, box and objectness by another."""
+        self.route(source)
+        stem = self.conv(64)
         for _ in range(2):
-            self.conv(filters, 5, groups=filters)
-            self.conv(filters, activation="linear")
-        self.add("convolutional", filters=255, size=1, stride=1, pad=1, activation="linear")
-        self.add("yolo", mask=mask, anchors=ANCHORS, classes=80, num=6)
-
-    def end(self, stage: str) -> int:
-        """Note that `stage` ends with the last layer; its number."""
-        self.stages[stage] = self.layers - 1
-        return self.layers - 1
+            self.depthwise(64, 64)
+        classes = self.add("convolutional", filters=80, size=1, stride=1, activation="linear")
+        self.route(stem)
+        for _ in range(2):
+            self.depthwise(64, 64)
+        box = self.add("convolutional", filters=5, size=1, stride=1, activation="linear")
+        self.convolutions += 3  # the teacher has one for the box and one for the objectness
+        self.route(box, classes)
+        self.add("yolo", mask=0, anchors=f"{stride},{stride}", classes=80, num=1, scale_x_y=REACH)
 
 
 def starter(side: int = 416) -> Cfg:
-    """The student: strides 2 to 32, a spatial pyramid, heads at strides 32 and 16; 0.97 million weights."""
+    """The student: 0.91 million weights."""
     cfg = Cfg(side)
-    cfg.conv(16, 3, 2)
-    cfg.conv(48, 3, 2)
-    cfg.conv(16, activation="linear")
-    for _ in range(2):
-        cfg.dense_block(16, 32)
-    cfg.end("s4")
-    cfg.conv(64, 3, 2)
-    cfg.conv(32, activation="linear")
-    for _ in range(2):
-        cfg.dense_block(32, 64)
-    cfg.end("s8")
-    for _ in range(3):
-        cfg.dense_block(32, 64)
-    cfg.end("s8 deep")
-    cfg.conv(128, 3, 2)
-    cfg.conv(48, activation="linear")
-    cfg.end("s16")
-    for _ in range(4):
-        cfg.dense_block(48, 72)
-    fine = cfg.end("s16 deep")
-    cfg.conv(288)
-    cfg.conv(288, 3, 2, groups=288)
-    cfg.conv(96, activation="linear")
-    cfg.end("s32")
-    for stage in ("s32 a", "s32 b", "s32 c", "s32 d", "s32 deep"):
-        cfg.depthwise_block(96, 416, 3)
-        deep = cfg.end(stage)
-    for size in (3, 5):  # spatial pyramid pooling (He et al. 2014), as in YOLOv3-SPP
+    cfg.conv(16, 6, 2)  # as the teacher's, which puts 2x2 pixels into 12 channels before a 3x3 convolution
+    cfg.depthwise(16, 32, 2)
+    cfg.partial(32, 1)
+    cfg.depthwise(32, 64, 2)
+    fine = cfg.partial(64, 3)
+    cfg.depthwise(64, 128, 2)
+    middle = cfg.partial(128, 3)
+    cfg.depthwise(128, 256, 2)
+    pooled = cfg.conv(128)
+    for size in (5, 9, 13):  # spatial pyramid pooling (He et al. 2014), as in YOLOv3-SPP
+        cfg.route(pooled)
         cfg.add("maxpool", stride=1, size=size)
-        cfg.add("route", layers=deep)
-    cfg.add("maxpool", stride=1, size=9)
-    cfg.add("route", layers=f"-1,-3,-5,{deep}")
-    cfg.conv(96)
-    coarse = cfg.end("pool")
-    cfg.head(96, "3,4,5")
-    cfg.add("route", layers=coarse)
+    cfg.route(pooled, -5, -3, -1)
+    cfg.conv(256)
+    cfg.partial(256, 1, shortcut=False)
+    coarse = cfg.conv(128)  # the pyramid upwards: what is seen in large, beside finer features
     cfg.add("upsample", stride=2)
-    cfg.add("route", layers=f"-1,{fine}")
-    cfg.head(144, "0,1,2")
+    cfg.route(-1, middle)
+    cfg.partial(128, 1, shortcut=False)
+    between = cfg.conv(64)
+    cfg.add("upsample", stride=2)
+    cfg.route(-1, fine)
+    fine = cfg.partial(64, 1, shortcut=False)
+    cfg.depthwise(64, 64, 2)  # and downwards again
+    cfg.route(-1, between)
+    middle = cfg.partial(128, 1, shortcut=False)
+    cfg.depthwise(128, 128, 2)
+    cfg.route(-1, coarse)
+    coarse = cfg.partial(256, 1, shortcut=False)
+    for source, stride in zip((fine, middle, coarse), STRIDES, strict=True):
+        cfg.head(source, stride)
     return cfg
 
 

@@ -1,6 +1,6 @@
-"""How good the starter and its teachers are: python -m training.evaluate
+"""How good the starter and other models are: python -m training.evaluate --sample FOLDER [more.cfg ...]
 
-Average precision as COCO measures it, on photos that none of them was trained on.
+Average precision as COCO measures it, on photos that none of them was trained on, with the sizes that they may be fed.
 """
 
 import argparse
@@ -15,13 +15,12 @@ from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from training import ROOT
-from yololab.vision.detector import SIZE, Detector
+from yololab.vision.detector import Detector
 from yololab.vision.images import decode, decode_small
 
 LEAST = 0.005  # confidence: below it nothing changes the third digit
-SAMPLE = ROOT / "../shared/coco_val_sample"
-TEACHERS = [ROOT / f"../shared/weights/{name}.cfg" for name in ("yolo-fastest-1.1-xl", "mobilenetv2-yolov3-nano")]
-MODELS = [ROOT / "yololab/vision/starter.cfg", *TEACHERS]
+STARTER = ROOT / "yololab/vision/starter.cfg"
+SIZES = (320, 352, 416)  # pixels
 
 
 @dataclass(frozen=True)
@@ -125,13 +124,14 @@ def _curve(evaluation: COCOeval) -> Curve:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the starter and its teachers.")
-    parser.add_argument("models", type=Path, nargs="*", default=MODELS, help="cfg files, each beside its weights")
-    parser.add_argument("--sample", type=Path, default=SAMPLE, help="annotations.json (COCO form) and images/")
+    parser = argparse.ArgumentParser(description="Measure the starter and other models.")
+    parser.add_argument("models", type=Path, nargs="*", help="more cfg files, each beside its weights")
+    parser.add_argument("--sample", type=Path, required=True, help="annotations.json (COCO form) and images/")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pixels that they are fed")
     options = parser.parse_args()
     print(f"{'':26}{'size':>5}{'AP':>8}{'AP50':>8}{'best F1 at':>12}")
-    for cfg in options.models:
-        for size in (SIZE, 320):
+    for cfg in [STARTER, *options.models]:
+        for size in options.sizes:
             result = score(Detector(cfg, size=size), options.sample)
             print(f"{cfg.stem:26}{size:5}{result.ap:8.3f}{result.ap50:8.3f}{result.curve.best():12.2f}", flush=True)
 

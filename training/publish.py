@@ -1,8 +1,8 @@
-"""Makes a trained student the lab's starter, and writes its model card: python -m training.publish
+"""Makes a trained student the lab's starter, and writes its model card: python -m training.publish --sample FOLDER
 
-Copies build/training/student.* to models/starter.*, brings models/registry.toml up to date, and measures the starter
-and its teachers for docs/starter-model.md. With --card only the card is written anew; its account of the training
-stays.
+Copies build/training/student.* to yololab/vision/starter.*, brings registry.toml there up to date, and measures the
+starter and other models for docs/starter-model.md. With --card only the card is written anew; its account of the
+training stays.
 """
 
 import argparse
@@ -18,14 +18,15 @@ from pycocotools.coco import COCO
 from pycocotools.mask import iou
 
 from training import ROOT
-from yololab.vision.detector import SIZE, Detector
+from yololab.detections import Detection
+from yololab.vision.detector import Detector
 from yololab.vision.images import decode
 from yololab.vision.models import registry
 
-from .evaluate import MODELS, SAMPLE, Score, score
+from .evaluate import SIZES, STARTER, Score, score
 
 CARD = ROOT / "docs/starter-model.md"
-REGISTRY = ROOT / "models/registry.toml"
+REGISTRY = ROOT / "yololab/vision/registry.toml"
 HISTORY = "<!-- training -->"
 AUTHORS = "the photos belong to their authors"
 TERMS = {  # folder of a set: what it is, its terms
@@ -39,12 +40,12 @@ TERMS = {  # folder of a set: what it is, its terms
 
 
 def install(run: Path) -> None:
-    """Copy the student of a run into models/, and note sizes and SHA-256 in the registry."""
+    """Copy the student of a run into the package, and note sizes and SHA-256 in the registry."""
     text = REGISTRY.read_text()
     for suffix in ("cfg", "weights", "names"):
         name = f"starter.{suffix}"
-        shutil.copy(run / f"student.{suffix}", ROOT / "models" / name)
-        data = (ROOT / "models" / name).read_bytes()
+        shutil.copy(run / f"student.{suffix}", REGISTRY.parent / name)
+        data = (REGISTRY.parent / name).read_bytes()
         entry = f'[files."{name}"]\nbytes = {len(data)}\nsha256 = "{hashlib.sha256(data).hexdigest()}"'
         text = re.sub(rf'\[files\."{re.escape(name)}"\]\nbytes = .*\nsha256 = .*', entry, text)
     REGISTRY.write_text(text)
@@ -65,12 +66,15 @@ def history(run: Path) -> str:
     sets = [entry["sets"] for entry in entries if "sets" in entry][-1]
     last = judged[-1]
     lines = [
-        f"The run behind these weights showed {last['photos']:,} altered photos in {last['steps']:,} steps, "
-        f"{last['seconds'] / 60:.0f} minutes on two CPU cores. AP50 on the way:",
+        f"The run behind these weights showed {last['photos']:,} altered photos in {last['steps']:,} steps, in "
+        f"{last['seconds'] / 60:.0f} minutes. On the way:",
         "",
-        "| photos shown | minutes | AP50 |",
-        "|---|---|---|",
-        *(f"| {entry['photos']:,} | {entry['seconds'] / 60:.0f} | {entry['ap50']:.3f} |" for entry in judged),
+        "| photos shown | minutes | AP | AP50 |",
+        "|---|---|---|---|",
+        *(
+            f"| {entry['photos']:,} | {entry['seconds'] / 60:.0f} | {entry['ap']:.3f} | {entry['ap50']:.3f} |"
+            for entry in judged
+        ),
         "",
         "| photos | how many | terms |",
         "|---|---|---|",
@@ -84,12 +88,13 @@ def history(run: Path) -> str:
 
 def measured(scores: dict[tuple[str, int], Score], starter: Detector) -> str:
     """Tables of AP and AP50, and of the starter's precision and recall."""
-    curve = scores["starter", SIZE].curve
+    size = starter.size[0]
+    curve = scores["starter", size].curve
     lines = ["| model | fed | AP | AP50 | best F1 at |", "|---|---|---|---|---|"]
-    for (name, size), result in scores.items():
+    for (name, fed), result in scores.items():
         best = result.curve.best()
-        lines.append(f"| {name} | {size} | {result.ap:.3f} | {result.ap50:.3f} | {best:.2f} |")
-    lines += ["", f"The starter at {SIZE}, by confidence (the default is {starter.model.confidence}):", ""]
+        lines.append(f"| {name} | {fed} | {result.ap:.3f} | {result.ap50:.3f} | {best:.2f} |")
+    lines += ["", f"The starter at {size}, by confidence (the default is {starter.model.confidence}):", ""]
     lines += ["| confidence | boxes that are right | objects found | photos with a right box |", "|---|---|---|---|"]
     for confidence in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         at = curve.at(confidence)
@@ -98,7 +103,7 @@ def measured(scores: dict[tuple[str, int], Score], starter: Detector) -> str:
 
 
 def recognised(detectors: list[Detector]) -> str:
-    """For each sample picture: with which confidence each model puts a box on its main class, where it belongs.
+    """For each sample picture and model: what it says of the main class, at the model's default confidence.
 
     The main class is the one in the file's name, else the one with the most objects.
     """
@@ -115,22 +120,36 @@ def recognised(detectors: list[Detector]) -> str:
         label = truth.cats[main]["name"]
         boxes = [each["bbox"] for each in objects if each["category_id"] == main]
         picture = decode((ROOT / "images" / photo["file_name"]).read_bytes())
-        cells = []
-        for detector in detectors:
-            found = [each for each in detector(picture, 0.05) if each.label == label and _lies_on(each.box, boxes)]
-            best = max((each.confidence for each in found), default=0.0)
-            cells.append(f"{best:.2f}" + ("" if best >= detector.model.confidence else " (missed)"))
+        cells = (_said(detector(picture), label, boxes) for detector in detectors)
         lines.append(f"| {photo['file_name']} | {len(boxes)} {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _lies_on(box: tuple[float, ...], true_boxes: list[list[float]]) -> bool:
-    x1, y1, x2, y2 = box
-    return bool((iou([[x1, y1, x2 - x1, y2 - y1]], true_boxes, [0] * len(true_boxes)) >= 0.5).any())
+def _said(found: list[Detection], label: str, true_boxes: list[list[float]]) -> str:
+    """The confidence with which each of the true boxes is found, and what else is said of these objects.
+
+    Found: the most confident box of this label with an intersection over union of at least 0.5. More: each other box
+    that lies on one of them like this, whatever its label.
+    """
+    best, more = [0.0] * len(true_boxes), []
+    for each in found:
+        x1, y1, x2, y2 = each.box
+        overlap = iou([[x1, y1, x2 - x1, y2 - y1]], true_boxes, [0] * len(true_boxes))[0]
+        place = int(overlap.argmax())
+        if overlap[place] >= 0.5 and each.label == label and not best[place]:
+            best[place] = each.confidence
+        elif overlap[place] >= 0.5:
+            more.append(f"{each.label} {each.confidence:.2f}")
+    seen = " ".join(f"{confidence:.2f}" for confidence in sorted(best, reverse=True) if confidence)
+    missed = best.count(0.0)
+    parts = [seen, f"{missed} missed" if missed else "", f"more: {', '.join(more)}" if more else ""]
+    return "; ".join(part for part in parts if part)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Install a trained student as the starter; write its card.")
+    parser.add_argument("--sample", type=Path, required=True, help="annotations.json (COCO form) and images/")
+    parser.add_argument("--compare", type=Path, nargs="*", default=[], help="cfg files of other models for the card")
     parser.add_argument("--run", type=Path, default=ROOT / "build/training")
     parser.add_argument("--card", action="store_true", help="only measure and write the card")
     options = parser.parse_args()
@@ -139,14 +158,15 @@ def main() -> None:
     else:
         install(options.run)
         account = history(options.run)
-    scores = {(cfg.stem, size): score(Detector(cfg, size=size), SAMPLE) for cfg in MODELS for size in (SIZE, 320)}
+    models = [STARTER, *options.compare]
+    scores = {(cfg.stem, size): score(Detector(cfg, size=size), options.sample) for cfg in models for size in SIZES}
     if not options.card:
-        choose(scores["starter", SIZE].curve.default())
-    starter, *teachers = [Detector(cfg) for cfg in MODELS]
+        choose(scores["starter", Detector(STARTER).size[0]].curve.default())
+    starter, *others = [Detector(cfg) for cfg in models]
     template = (Path(__file__).parent / "card.md").read_text()
     CARD.write_text(template.format(
-        bytes=f"{starter.model.bytes:,}", confidence=starter.model.confidence, photos=128,
-        measured=measured(scores, starter), recognised=recognised([starter, *teachers]),
+        bytes=f"{starter.model.bytes:,}", size=starter.size[0], confidence=starter.model.confidence, photos=128,
+        measured=measured(scores, starter), recognised=recognised([starter, *others]),
         history=f"{HISTORY}\n{account}\n{HISTORY}",
     ))  # fmt: skip
 
