@@ -124,7 +124,10 @@ class Network(nn.Module):
         return list(absolute(named, index))
 
     def forward(
-        self, x: Tensor, taps: tuple[int, ...] = (), instead: Mapping[int, Tensor] | None = None,
+        self,
+        x: Tensor,
+        taps: tuple[int, ...] = (),
+        instead: Mapping[int, Tensor] | None = None,
         visit: Callable[[int, Tensor], Tensor] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """x: (N, 3, H, W), RGB in 0..1. Returns the heads' raw maps (N, 85, h, w) and the outputs of the `taps`.
@@ -187,7 +190,7 @@ class Network(nn.Module):
         if needed != len(numbers):
             raise ValueError(f"{path} holds {len(numbers)} numbers, its cfg needs {needed}")
         for layer in self._convolutions():
-            bias, weight, numbers = numbers.split([layer.bias.numel(), layer.coefficients.numel(),
-                                                   len(numbers) - layer.bias.numel() - layer.coefficients.numel()])  # fmt: skip
+            counts = layer.bias.numel(), layer.coefficients.numel()
+            bias, weight, numbers = numbers.split([*counts, len(numbers) - sum(counts)])
             layer.plain(weight, bias)
         return self

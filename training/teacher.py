@@ -19,7 +19,9 @@ class Teacher:
     def __init__(self, path: Path, features: Sequence[str], device: str):
         model = onnx.load(path)
         self.device = device
-        constants = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in model.graph.initializer}
+        constants = {
+            each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in model.graph.initializer
+        }
         self._constants = {name: each.to(device) if each.is_floating_point() else each
                            for name, each in constants.items()}  # fmt: skip
         self._nodes = list(model.graph.node)

@@ -252,7 +252,14 @@ def test_the_starter_recognises_the_sample_pictures():
     table = publish.recognised([Detector("starter")]).splitlines()[2:]
     assert len(table) == len(list((ROOT / "images").glob("*.jpg")))
     wrong = [line.split(" | ")[0].removeprefix("| ") for line in table if "missed" in line or "more" in line]
-    assert wrong == ["apple.jpg", "banana.jpg", "car.jpg", "crowd.jpg", "fruit.jpg", "stop_sign.jpg"]  # as the card says
+    assert wrong == [
+        "apple.jpg",
+        "banana.jpg",
+        "car.jpg",
+        "crowd.jpg",
+        "fruit.jpg",
+        "stop_sign.jpg",
+    ]  # as the card says
 
 
 def test_publishing_notes_the_files_in_the_registry(tmp_path, monkeypatch):
