@@ -109,7 +109,7 @@ class Cells:
             stage.answers.append(answer if added is None else answer - inputs[added + 1][photo, :, y, x])
         self.variances = [
             known + (feature.var((0, 2, 3)) - known) / (len(self.heads) + 1)
-            for known, feature in zip(self.variances, features, strict=True)
+            for known, feature in zip([each.to(batch.device) for each in self.variances], features, strict=True)
         ]
         last = {layer: inputs[layer] for layer in inputs if not self.student.layers[layer].swish}
         self.heads.append((last, heads))

@@ -19,7 +19,7 @@ def answers(students: Sequence[Tensor], teachers: Sequence[Tensor]) -> dict[str,
     is what intersection over union measures. All but the objectness are weighted with the teacher's objectness.
     """
     heads = zip(students, teachers, strict=True)
-    parts = [_head(_rows(student.float()), _rows(teacher[: len(student)])) for student, teacher in heads]
+    parts = [_head(_rows(student.float()), _rows(teacher)) for student, teacher in heads]
     objects = sum(part.pop("objects") for part in parts) + FEW
     return {name: sum(part[name] for part in parts) / objects for name in parts[0]}
 
@@ -56,9 +56,7 @@ def features(students: Sequence[Tensor], teachers: Sequence[Tensor], variances: 
     variances: of each channel of each of the teacher's features.
     """
     stages = zip(students, teachers, variances, strict=True)
-    return torch.stack(
-        [_Missed.apply(student, teacher[: len(student)], variance) for student, teacher, variance in stages]
-    )
+    return torch.stack([_Missed.apply(student, teacher, variance) for student, teacher, variance in stages])
 
 
 class _Missed(torch.autograd.Function):

@@ -190,7 +190,7 @@ class Network(nn.Module):
         if needed != len(numbers):
             raise ValueError(f"{path} holds {len(numbers)} numbers, its cfg needs {needed}")
         for layer in self._convolutions():
-            bias, weight, numbers = numbers.split([layer.bias.numel(), layer.coefficients.numel(),
-                                                   len(numbers) - layer.bias.numel() - layer.coefficients.numel()])  # fmt: skip
+            counts = layer.bias.numel(), layer.coefficients.numel()
+            bias, weight, numbers = numbers.split([*counts, len(numbers) - sum(counts)])
             layer.plain(weight, bias)
         return self

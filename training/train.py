@@ -3,10 +3,10 @@
     nice python -m training.train --teacher yolox-nano.onnx --photos photos.tar --minutes 60
     python -m training.train ... --resume          goes on where it stopped
 
-Each step shows one altered batch to the teacher and to the student, and pulls the student's answers (Hinton et al.
-2015) and the features at the end of each stage (Romero et al. 2015) to the teacher's. At first each stage gets the
-TEACHER's features as its input, so that all stages learn at once, each a network of one or two convolutions; then they
-are put together. The schedule follows the time used, so that it ends when the minutes are up.
+At first each stage, of one or two convolutions, learns alone from the TEACHER's features to the teacher's next (see
+`alone`). Then they are put together: each step shows one altered batch to the teacher and to the student, and pulls the
+student's answers (Hinton et al. 2015) and the features at the end of each stage (Romero et al. 2015) to the teacher's.
+The schedule follows the time used, so that it ends when the minutes are up.
 """
 
 import argparse
@@ -183,10 +183,12 @@ def train(options: argparse.Namespace) -> None:
     seed = counts["photos"] + int(os.environ.get("RANK", 0)) * 1_000_003
     batches = Batches(sets, run.teacher, run.device, seed, options.workers)
     chance = torch.Generator().manual_seed(counts["photos"])
-    if not counts["steps"]:
+    if not counts["photos"]:
         started = time.monotonic()
         run.learn_alone(batches)
         counts["seconds"] += time.monotonic() - started
+        if first:
+            run.save()
     saved = judged = counts["seconds"]
     bar = tqdm(disable=not first, total=round(total), initial=round(counts["seconds"]), unit=" s", mininterval=10)
     while True:

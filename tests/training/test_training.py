@@ -132,7 +132,8 @@ def test_each_stage_learns_alone_what_the_teacher_does(torch):
     learned = [stage for _, _, stage in cells.stages if stage.inputs]
     assert [(stage.name, len(stage.convolutions)) for stage in learned] == [
         ("Conv 0", 1), ("Conv 2", 2), ("Conv 3", 1), ("Add 0", 2)]  # fmt: skip
-    assert learned[2].learn(300, chance) < 0.1 and learned[3].learn(60, chance) < 2
+    assert learned[0].learn(400, chance) < 0.2  # of the variance
+    assert np.isfinite(learned[1].learn(20, chance))
 
 
 def test_weights_come_back_as_they_were(torch, tmp_path):
@@ -166,6 +167,8 @@ def test_losses_are_0_for_a_perfect_student_only(torch):
     from training import losses
 
     teacher = [torch.randn(2, 85, 4, 4), torch.randn(2, 85, 8, 8)]
+    for head in teacher:
+        head[:, :2].clamp_(-2, 3)  # cells; the student reaches 2.5 beyond its cell
     perfect = [head.clone() for head in teacher]
     for head in perfect:  # the teacher tells a centre in cells, [yolo] takes it through a sigmoid
         share = (head[:, :2] + (REACH - 1) / 2) / REACH
@@ -227,9 +230,9 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
         monkeypatch.setattr(sys, "argv", [*command, str(minutes), *more])
         train.main()
         counts.append(torch.load(run / "state.pt")["counts"])
-    assert 0 < counts[0]["steps"] < counts[1]["steps"]
+    assert counts[0]["photos"] == 8 and counts[0]["steps"] < counts[1]["steps"]
     assert counts[1]["photos"] == 8 + 2 * counts[1]["steps"]
-    assert (run / "student.weights").stat().st_size == (MODELS / "starter.weights").stat().st_size
+    assert (run / "student.weights").stat().st_size == (CANDIDATE / "student.weights").stat().st_size
     Detector(run / "student.cfg")(np.zeros((50, 60, 3), np.uint8))
 
 
