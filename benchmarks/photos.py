@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from yololab.errors import DownloadFailed
-from yololab.vision.models import Entry, RemoteFile
 from yololab.vision.models.download import fetch_entry
+from yololab.vision.models.entries import Entry, RemoteFile
 
 MANIFEST = Path(__file__).with_name("coco_val_sample.csv")
 

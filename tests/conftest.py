@@ -1,6 +1,7 @@
 """What the tests share: pictures made on the spot, an app with a client, the real COCO models where they lie."""
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,10 @@ import pytest
 from helpers import IMAGES, SHARED, ready_client, real_models, wait_ready
 
 from yololab.vision.images import decode
+
+# a shell starts what runs in its background with SIGINT ignored, and all processes of the tests would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,12 @@
 """The service behind the routes: how its default model is loaded, loaded again, and let go."""
 
 import gc
+import http.client
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import weakref
 
 import pytest
@@ -156,3 +159,26 @@ def test_requests_while_the_interpreter_ends_are_answered_503():
     command = [sys.executable, "-c", ENDING, str(IMAGES / "apple.jpg")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.stdout.strip() == "[503]" and "Traceback" not in done.stderr, done.stdout + done.stderr
+
+
+def test_a_request_that_has_begun_is_finished_in_a_stop():
+    """Its head came before the stop was asked for, its body after."""
+    server = serve(create_app(Settings(keep=False)), port=0)
+    try:
+        request = requests.Request("POST", server.url + "/v1/detections", files={"file": APPLE}).prepare()
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        start = f"POST /v1/detections HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.sendall(start + request.body[:100])
+            wait_for(lambda: server.server_state.tasks)
+            requests.get(server.url + "/health", timeout=60)  # after this answer the route has the other request, too
+            stopper = threading.Thread(target=server.stop)
+            stopper.start()
+            wait_for(lambda: server.app.state.stopping)
+            connection.sendall(request.body[100:])
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert response.status == 200 and b"apple" in response.read()
+        stopper.join(60)
+    finally:
+        server.stop()

@@ -147,7 +147,7 @@ def jupyter(tmp_path_factory):
         "YOLOLAB_PORT": str(api), "YOLOLAB_URL": f"http://127.0.0.1:{api}", "YOLOLAB_UPLOADS": str(folder / "uploads"),
     }  # fmt: skip
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "yololab", "lab"], env=env, stdout=log, stderr=log)
+        process = subprocess.Popen([sys.executable, "-m", "classroom", "lab"], env=env, stdout=log, stderr=log)
         base = f"http://127.0.0.1:{port}"
         while True:
             assert process.poll() is None, (folder / "log").read_text()

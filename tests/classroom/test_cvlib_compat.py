@@ -97,7 +97,7 @@ def test_yolo_with_the_starter_detects(child):
     printed = child("""
         import cv2, classroom.cvlib_compat
         from cvlib.object_detection import YOLO
-        yolo = YOLO("models/starter.weights", "models/starter.cfg", "models/starter.names")
+        yolo = YOLO(*(f"yololab/vision/starter.{suffix}" for suffix in ("weights", "cfg", "names")))
         print(*yolo.detect_objects(cv2.imread("images/apple.jpg"), confidence=0.35)[1])
     """)
     assert printed.splitlines()[-1] == "apple"

@@ -66,24 +66,16 @@ def options_dependency(settings: Settings) -> Callable[..., Options]:
     return options
 
 
-def request_body(field: str, settings: Settings, most: int | None = None, **further: str) -> dict[str, Any]:
+def request_body(field: str, most: int | None = None) -> dict[str, Any]:
     """What a detection route reads, for FastAPI's `openapi_extra`: a form, and the raw picture where it takes one.
 
-    most: pictures in one request; None for the one that may also be the body itself. further: parameters from 0 to 1
-    besides the usual, with their descriptions. The form's fields have no defaults, which Swagger UI would send.
+    most: pictures in one request; None for the one that may also be the body itself. The parameters may be fields of
+    the form, too. They are not listed there: Swagger UI and generated clients would send each of them twice.
     """
     file = {"type": "string", "format": "binary"}  # generated clients do not upload what has a contentMediaType
-    properties: dict[str, Any] = {
-        name: {"type": "number", "minimum": 0, "maximum": 1, "description": text}
-        for name, text in (ABOUT | further).items()
-    }
-    properties["model"] = {
-        "type": "string",
-        "enum": sorted(installed(settings.model_folders)),
-        "description": ABOUT["model"],
-    }
     picture = file if most is None else {"type": "array", "items": file, "maxItems": most}
-    form = {"type": "object", "title": "Upload", "required": [field], "properties": {field: picture} | properties}
+    form = {"type": "object", "title": "Upload", "required": [field], "properties": {field: picture}}
+    form["description"] = "The parameters of the query may be fields of the form instead."
     content: dict[str, Any] = {FORM: {"schema": form}}
     if most is None:
         content |= {RAW: {"schema": file}, "image/*": {"schema": file}}
@@ -116,14 +108,15 @@ class DetectionRoute(APIRoute):
         async def check_then_handle(request: Request) -> Response:
             service = service_of(request)
             is_form = check_content_type(request, self.field, self.raw)
+            service.check_stopping(request.app)
             if not is_form or "model" in request.query_params:
-                _check_ready(request)
+                _check_model(request)
             service.queue.check()
             try:
                 sent = await self._read(request, is_form)
                 request = with_parameters(request, sent.fields, known)
                 request.state.sent = sent
-                _check_ready(request)
+                _check_model(request)  # a form may have named another one; what has begun is finished, also in a stop
                 return await handle(request)
             except (ClientDisconnect, ClientDisconnected):
                 return Response(status_code=499)  # nobody reads it
@@ -152,11 +145,11 @@ def _query_names(dependant: Dependant) -> list[str]:
     return [*inner, *(str(each.alias) for each in dependant.query_params)]
 
 
-def _check_ready(request: Request) -> None:
+def _check_model(request: Request) -> None:
     """Raise NotReady or BrokenModel where the default model is asked for and cannot answer."""
     service = service_of(request)
     if request.query_params.get("model", service.settings.model) == service.settings.model:
-        service.check_ready(request.app)
+        service.check_model()
 
 
 def response_media_type(request: Request) -> str:

@@ -136,7 +136,17 @@ class DetectionService:
 
         Raises BrokenModel where the default model cannot be loaded.
         """
-        if getattr(app.state, "stopping", False) or not threading.main_thread().is_alive():  # the interpreter is ending
+        self.check_stopping(app)
+        self.check_model()
+
+    def check_stopping(self, app: FastAPI) -> None:
+        """Raise NotReady from the moment a stop is asked for: no request is begun then."""
+        if getattr(app.state, "stopping", False):
+            raise NotReady(STOPPING)
+
+    def check_model(self) -> None:
+        """Raise NotReady or BrokenModel while the default model does not answer."""
+        if not threading.main_thread().is_alive():  # the interpreter is ending
             raise NotReady(STOPPING)
         self.try_again()
         if self.not_ready_reason:

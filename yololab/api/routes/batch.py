@@ -47,7 +47,7 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/v1/detections/batch", summary="Several pictures in, an answer for each",
                  max_body_size=body_limit(settings),
-                 openapi_extra=request_body("files", settings, MAX_FILES))  # fmt: skip
+                 openapi_extra=request_body("files", MAX_FILES))  # fmt: skip
     async def batch(
         request: Request, service: Service, options: Annotated[Options, Depends(options_of)]
     ) -> list[Found | Failed]:  # fmt: skip

@@ -29,7 +29,7 @@ def router(settings: Settings) -> APIRouter:
     """The two routes, with the settings' default model and limits."""
     routes = APIRouter(route_class=DetectionRoute, tags=["detect"], responses=DETECTION)
     options_of = options_dependency(settings)
-    limit, body = body_limit(settings), request_body("file", settings)
+    limit, body = body_limit(settings), request_body("file")
 
     @routes.post("/predict", summary="A picture in, the annotated picture out", response_class=Response,
                  responses=PICTURE, max_body_size=limit, openapi_extra=body)  # fmt: skip

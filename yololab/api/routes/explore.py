@@ -45,7 +45,7 @@ def _explain_router(settings: Settings) -> APIRouter:
 
     @routes.post("/v1/explain", summary="A picture in, every candidate and its verdict out",
                  response_model=ExplainedPicture, max_body_size=body_limit(settings),
-                 openapi_extra=request_body("file", settings, floor=FLOOR_ABOUT))  # fmt: skip
+                 openapi_extra=request_body("file"))  # fmt: skip
     async def explain_picture(
         request: Request,
         service: Service,
