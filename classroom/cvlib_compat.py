@@ -35,7 +35,7 @@ NEEDED = {  # module -> what cvlib takes from it
 
 @contextmanager
 def _stand_ins():
-    """The missing modules among NEEDED, for as long as the block lasts: nothing else must take them for the real ones."""
+    """The missing modules among NEEDED, for as long as the block lasts: nothing else must see them."""
     missing = [name for name in ("tensorflow", "pkg_resources") if importlib.util.find_spec(name) is None]
     made = [name for name in NEEDED if name.partition(".")[0] in missing]
     for name in made:
@@ -76,7 +76,8 @@ _lock = Lock()  # cvlib's net is global: one caller at a time
 def detect_common_objects(image, confidence=0.5, nms_thresh=0.3, model="yolov4", enable_gpu=False):
     """cvlib's function, with the model that it names: verified by this project, loaded anew when it changes.
 
-    Raises NotInstalled, UnknownModel or BrokenModel, which say what to do; ValueError for a model that cvlib has no name for.
+    Raises NotInstalled, UnknownModel or BrokenModel, which say what to do; ValueError for a model that
+    cvlib has no name for.
     """
     if model not in NAMES:  # cvlib would take yolov3 in silence
         raise ValueError(f"cvlib knows {', '.join(NAMES)}; for {model!r} use cvlib.object_detection.YOLO")
