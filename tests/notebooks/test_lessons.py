@@ -26,7 +26,12 @@ def processes() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
-@pytest.mark.parametrize("name", LESSONS)
+def marked(name: str) -> object:
+    """Lesson 11 starts a Ray cluster where Ray is installed: not beside another one."""
+    return pytest.param(name, marks=pytest.mark.xdist_group("cluster")) if "11_" in name else name
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in LESSONS])
 def test_it_runs_without_a_warning_and_leaves_nothing_behind(name, tmp_path, monkeypatch):
     for setting in [each for each in os.environ if each.startswith("YOLOLAB_")]:
         monkeypatch.delenv(setting)

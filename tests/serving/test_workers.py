@@ -21,7 +21,10 @@ from yololab.serving import supervisor, workers
 
 APPLE = (ROOT / "images/apple.jpg").read_bytes()
 COMMAND = [sys.executable, "-m", "yololab", "serve", "--port", "0"]
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no SIGTERM")
+pytestmark = [
+    pytest.mark.xdist_group("workers"),  # one server with workers for all
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no SIGTERM"),
+]
 
 
 @contextmanager
