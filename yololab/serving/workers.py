@@ -1,6 +1,7 @@
 """`WORKERS=2`: several processes on one listening socket; what one of them does. `supervisor` looks after them."""
 
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -76,7 +77,8 @@ def _watch(service: DetectionService, limit: float) -> None:
     Ends this process when its supervisor is gone, in order, or when a picture hangs in it: no thread can be ended from
     outside, so the process must, and what else it works on is lost, too.
     """
-    supervisor = os.getppid()
+    parent = multiprocessing.parent_process()  # its number as it was at the start, also where it has ended since
+    supervisor = os.getppid() if parent is None else parent.pid
     while service.queue.longest < limit:
         if os.getppid() != supervisor:
             logger.error("the supervisor is gone: this worker finishes what it has accepted, and ends")
