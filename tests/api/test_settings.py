@@ -5,8 +5,9 @@ import os
 import pytest
 from helpers import ROOT, SHARED
 
-from yololab.api.settings import Settings, unknown_variables, user_cache
+from yololab.api.settings import Settings, unknown_variables
 from yololab.errors import WrongSetting
+from yololab.paths import user_cache
 from yololab.vision.models import PACKAGE
 
 

@@ -20,15 +20,6 @@ from yololab.detect.parallel import ahead, ordered_map
 from yololab.detect.sources import expand
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working folder."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def put(path, name="apple.jpg"):
     """A sample picture at `path`, whose folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)

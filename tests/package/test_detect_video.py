@@ -20,15 +20,6 @@ FRAMES, FPS = 12, 25
 COMMAND = [sys.executable, "-m", "yololab", "detect"]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working folder."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def frames(count=FRAMES, size=(320, 240)):
     """Pictures of fruit that move to the left."""
     width, height = size

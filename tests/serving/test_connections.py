@@ -93,7 +93,7 @@ def test_a_head_that_does_not_come_ends_the_connection(server, monkeypatch):
         assert is_closed(client)
 
 
-@pytest.mark.parametrize(("descriptors", "allowed"), [(64, 16), (1024, 448), (8192, connections.MOST)])
+@pytest.mark.parametrize(("descriptors", "allowed"), [(64, 16), (1024, 448), (8192, connections.MAX_CONNECTIONS)])
 def test_connections_stay_below_the_limit_of_open_files(descriptors, allowed):
     assert connections.connections_for(descriptors) == allowed
 

@@ -1,6 +1,7 @@
 """A result as JSON or as the annotated picture."""
 
 import json
+from typing import Any
 
 from ..vision.drawing import annotate
 from ..vision.images import encode
@@ -10,19 +11,21 @@ from .service import Result
 JSON = "application/json"
 
 
-def as_json(result: Result) -> bytes:
-    """The `Answer` of /v1/detections."""
+def as_dict(result: Result) -> dict[str, Any]:
+    """The content of an `Answer`."""
     size = {"width": result.width, "height": result.height}
     found = [detection.as_dict() for detection in result.detections]
-    return json.dumps({"model": result.model, "image": size, "detections": found}).encode()
+    return {"model": result.model, "image": size, "detections": found}
+
+
+def as_json(result: Result) -> bytes:
+    """The `Answer` of /v1/detections, written as JSON."""
+    return json.dumps(as_dict(result)).encode()
 
 
 def as_answer(result: Result) -> Answer:
     """The same, as the model that FastAPI writes JSON from."""
-    found = [detection.as_dict() for detection in result.detections]
-    return Answer.model_validate(
-        {"model": result.model, "image": {"width": result.width, "height": result.height}, "detections": found}
-    )
+    return Answer.model_validate(as_dict(result))
 
 
 def as_picture(result: Result, media_type: str) -> bytes:

@@ -62,12 +62,6 @@ class Result:
     explanation: Explanation | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to `seconds`."""
-        with timed(self.seconds, name):
-            yield
-
 
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
@@ -187,7 +181,7 @@ class DetectionService:
 
         def work() -> tuple[T, Result]:
             result = self.process(data, options)
-            with result.stage("encode"):
+            with timed(result.seconds, "encode"):
                 return render(result), result
 
         (rendered, result), waited = await self.queue.run(work, disconnected)

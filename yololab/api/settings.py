@@ -19,9 +19,9 @@ from pydantic_settings import (
 )
 
 from ..errors import WrongSetting
-from ..paths import base, repository, user_cache
+from ..paths import base
 from ..vision.engines import EngineName
-from ..vision.models import PACKAGE
+from ..vision.models import default_folders
 from .hosts import normalized_host, normalized_network, normalized_origin
 
 PREFIX = "YOLOLAB_"
@@ -156,8 +156,7 @@ class Settings(BaseSettings):
     @property
     def model_folders(self) -> list[Path]:
         """Where models are looked for, in order: `model_path`, the repository's models/, the cache, the package."""
-        here = repository()
-        return [*self.listed_folders, *([here / "models"] if here else []), user_cache("models"), PACKAGE]
+        return [*self.listed_folders, *default_folders()]
 
     @property
     def listed_folders(self) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import os
 
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+from ..api.hosts import LOOPBACK
 
 
 def url_of(host: str, port: int) -> str:
@@ -30,5 +30,5 @@ def bypass_proxies() -> None:
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = [name.strip() for name in listed.split(",") if name.strip()]
     if "*" not in names:
-        names += [name for name in LOOPBACK_NAMES if name not in names]
+        names += [name for name in sorted(LOOPBACK) if name not in names]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(names)

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 DESCRIPTORS = 8192  # the limit of open files that a server asks for, where the system grants it
 OWN = 128  # descriptors for anything but connections: libraries, models, logs
-MOST = 2048  # connections of one process
+MAX_CONNECTIONS = 2048  # connections of one process
 HEAD = 60  # seconds in which the first request head of a connection must have come
 
 _protocol: Any = H11Protocol
@@ -21,7 +21,7 @@ def raise_descriptor_limit() -> int:
     try:
         import resource
     except ImportError:  # Windows: its limit is far away
-        return MOST
+        return MAX_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     best = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < best:
@@ -30,12 +30,12 @@ def raise_descriptor_limit() -> int:
             soft = best
         except (OSError, ValueError):  # the system grants less than it says
             pass
-    return MOST if soft == resource.RLIM_INFINITY else connections_for(soft)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft)
 
 
 def connections_for(descriptors: int) -> int:
     """A connection may need a second descriptor, for an upload that is kept in a temporary file."""
-    return max(16, min(MOST, (descriptors - OWN) // 2))
+    return max(16, min(MAX_CONNECTIONS, (descriptors - OWN) // 2))
 
 
 class BoundedProtocol(_protocol):  # type: ignore[misc]
@@ -45,7 +45,7 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
     are at work, it is closed itself.
     """
 
-    limit = MOST
+    limit = MAX_CONNECTIONS
     _all: dict["BoundedProtocol", None] = {}  # noqa: RUF012  (of this process, in the order in which they came)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
