@@ -11,15 +11,14 @@ from benchmarks.client import Load
 from benchmarks.servers.common import CONFIDENCE, detect
 from yololab.vision.detector import Detector
 from yololab.vision.drawing import annotate
-from yololab.vision.images import decode_again, decode_small, encode
+from yololab.vision.images import decode_small, decode_whole, encode
 from yololab.vision.machine import cores
 
 
 def picture(detector: Detector, photo: bytes) -> bytes:
     """The annotated picture, as the API makes it."""
-    small, (width, height) = decode_small(photo, max(detector.size))
-    canvas = small if small.shape[:2] == (height, width) else decode_again(photo, (width, height))
-    return encode(annotate(canvas, detector(small, CONFIDENCE, original=(width, height))))
+    small, size = decode_small(photo, max(detector.size))
+    return encode(annotate(decode_whole(photo, small, size), detector(small, CONFIDENCE, original=size)))
 
 
 class Baseline:

@@ -15,7 +15,7 @@ from ..detections import Detection
 from ..errors import BrokenModel, LabError, NotReady
 from ..vision.detector import NMS_THRESHOLD, Detectors
 from ..vision.explain import Explanation, explain
-from ..vision.images import decode_again, decode_small, media_type
+from ..vision.images import decode_small, decode_whole, media_type
 from ..vision.machine import cores
 from .metrics import Metrics
 from .queue import STOPPING, RequestQueue
@@ -156,20 +156,18 @@ class DetectionService:
             detector = self.detectors[options.model]
         with timed(seconds, "decode"):
             limit = self.settings.max_pixels
-            picture, (width, height) = decode_small(data, max(detector.size), limit)
-            reduced = picture.shape[:2] != (height, width)
-            whole = decode_again(data, (width, height), limit) if options.draw and reduced else picture
+            picture, size = decode_small(data, max(detector.size), limit)
+            whole = decode_whole(data, picture, size, limit) if options.draw else picture
         with timed(seconds, "detect"):
-            thresholds = (options.confidence, options.nms_threshold, (width, height))
+            thresholds = (options.confidence, options.nms_threshold, size)
             explanation = None
             if options.explain_from is None:
                 detections = detector(picture, *thresholds)
             else:
                 explanation = explain(detector, picture, *thresholds, options.explain_from)
                 detections = explanation.detections
-        return Result(
-            options.model, detector.version, width, height, detections, whole, media_type(data), explanation, seconds
-        )
+        kind = media_type(data)
+        return Result(options.model, detector.version, *size, detections, whole, kind, explanation, seconds)
 
     async def answer(
         self, data: bytes, options: Options, render: Callable[[Result], T], disconnected: Callable[[], Awaitable[bool]]

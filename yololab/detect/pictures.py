@@ -9,7 +9,7 @@ from ..detections import Detection
 from ..errors import LabError
 from ..vision.detector import Detector
 from ..vision.drawing import annotate
-from ..vision.images import decode_again, decode_small, encode
+from ..vision.images import decode_small, decode_whole, encode
 from .files import replacing
 from .results import Entry, Failure, Found
 from .sources import Source
@@ -42,11 +42,10 @@ def detect_picture(job: Job, source: Source) -> Entry:
     """What is in the file, and its annotated copy written; a Failure for whatever goes wrong with it."""
     try:
         data = Path(source.name).read_bytes()
-        side = int(np.max(job.detector.size))
-        picture, size = decode_small(data, side, job.max_pixels)
+        picture, size = decode_small(data, max(job.detector.size), job.max_pixels)
         detections = job.detect(picture, size)
         if place := job.place(source):
-            whole = picture if picture.shape[1::-1] == size else decode_again(data, size, job.max_pixels)
+            whole = decode_whole(data, picture, size, job.max_pixels)
             media_type = "image/png" if place.suffix.lower() == ".png" else "image/jpeg"
             with replacing(place) as part:
                 part.path.write_bytes(encode(annotate(whole, detections), media_type))

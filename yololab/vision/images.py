@@ -14,7 +14,7 @@ from PIL import Image
 from ..errors import BadImage, LabError, TooLarge
 from .formats import PILLOW, ended, filled, media_type, without_texts
 
-__all__ = ["decode", "decode_again", "decode_small", "encode", "media_type"]
+__all__ = ["decode", "decode_again", "decode_small", "decode_whole", "encode", "media_type"]
 
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 65_500  # pixels, libjpeg's limit
@@ -50,6 +50,14 @@ def decode_small(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tuple[
     Returns the picture, BGR uint8 (H, W, 3), and width and height of the upright original, pixels.
     """
     return _decode(data, max_pixels, side)
+
+
+def decode_whole(data: bytes, small: np.ndarray, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The upright picture at its full size, BGR uint8 (H, W, 3), to draw on; decoded again only where it must be.
+
+    small, size: what `decode_small` returned for the same data.
+    """
+    return small if small.shape[1::-1] == size else decode_again(data, size, max_pixels)
 
 
 def decode_again(data: bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
