@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     run.set_defaults(run=_run)
     commands.add_parser("lab", help="open JupyterLab on server.ipynb").set_defaults(run=_lab)
     check = commands.add_parser(
-        "check", help="check the exercise that runs at URL, e.g. check 03.2 http://127.0.0.1:8000"
+        "check", help="check the exercise that runs at URL, e.g. check 04.2 http://127.0.0.1:8000"
     )
     check.add_argument("lesson", help="for example: server, 03 or 03.2")
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -23,7 +24,7 @@ PACKAGE = ROOT / "yololab" / "vision"  # where the starter lies
 SHARED = ROOT.parent / "shared"
 BASE = "http://127.0.0.1:8000"
 LIMIT = 60  # seconds that a test waits for a condition; far more than any needs
-MODEL_PATH = os.environ.get("YOLOLAB_MODEL_PATH") or os.environ.get("YOLOLAB_MODEL_PATH", "")
+MODEL_PATH = os.environ.get("YOLOLAB_MODEL_PATH", "")
 
 
 def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: float = LIMIT) -> T:
@@ -34,6 +35,15 @@ def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: f
             raise AssertionError(f"{what} did not come about within {seconds} s; last: {value!r}")
         time.sleep(0.002)
     return value
+
+
+def with_small_disk(command: list[str], limit: int = 20_000) -> list[str]:
+    """The command, allowed to write files of at most `limit` bytes.
+
+    A process of its own sets the limit: a function between fork and exec is unsafe where libraries run threads.
+    """
+    code = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+    return [sys.executable, "-c", code + "os.execv(sys.argv[1], sys.argv[1:])", *command]
 
 
 def real_models() -> Path | None:

@@ -1,6 +1,6 @@
 """Black-box checks of a student's running API: what was expected, what was answered, and a hint.
 
-check("server", app)        in a notebook; check("03.2", app) checks only the second exercise of lesson 3
+check("server", app)        in a notebook; check("04.2", app) checks only the second exercise of lesson 4
 python -m classroom check server http://127.0.0.1:8001
 
 probe.py has what a check is written with, watched.py what keeps a student's app from spoiling the report.

@@ -1,4 +1,4 @@
-"""Good and broken deployments of the lab's API, for the smoke test of lesson 11."""
+"""Good and broken deployments of the lab's API, for the smoke test of lesson 16."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The Dockerfile of lesson 11: read as Docker reads it, and checked for the faults of the task."""
+"""The Dockerfile of lesson 16: read as Docker reads it, and checked for the faults of the task."""
 
 import json
 import re

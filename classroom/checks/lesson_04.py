@@ -1,143 +1,155 @@
-"""Checks of lesson 4: a fraud API, and an upload of digits that says no."""
+"""Lesson 4: albums with a unique name, PUT against PATCH, a list that can be asked."""
 
-import json
-import random
-from functools import partial
+from collections import Counter
+from random import uniform
 from typing import Any
-
-import cv2
-import numpy as np
-
-from yololab.vision.images import encode
+from uuid import uuid4
 
 from .probe import Answer, Probe, at_once, served
-from .report import Report, Such, between, having
+from .report import Report, Such, having
 
-LUNCH = {"amount": 12.5, "hour": 14, "abroad": False, "failed_tries": 0}
-NIGHT = {"amount": 4900.0, "hour": 3, "abroad": True, "failed_tries": 4}
-LIMIT = "write the limits into the input's class: Field(ge=..., le=...)"
-OWN_ERROR = "decode() raises a LabError that knows its .status: answer with that"
-RAISED = "the function is there and raised this error; if it speaks of numpy: .item() for numbers, bool() for choices"
-REFUSALS = (  # a change of LUNCH, and the hint where it is taken; None: left out
-    ({"amount": "twenty"}, "declare the amount as a float"),
-    *(({name: n}, LIMIT) for name, n in (("amount", 0), ("amount", 100_001), ("hour", 24), ("failed_tries", 21))),
-    ({"hour": 2.5}, "declare the hour as an int"),
-    ({"abroad": "perhaps"}, "declare it as a bool"),
-    ({"failed_tries": None}, "give no field a default"),
-    ({"currency": "EUR"}, 'model_config = ConfigDict(extra="forbid")'),
-    ({"amount": float("inf")}, "FastAPI's own 422 repeats the input, and cannot; the handler of part 5 does not"),
-)
+ROUNDS, CLIENTS = 5, 8  # how often so many send the same name at once
+UNKNOWN = 987_654_321  # no new database gives such an id
+LOADS = "answer all of the row: a commit empties its object, and session.refresh, or a response_model, loads it again"
+LIMITS = "min_length=1 and max_length=50, in the model of the body: a table model checks nothing"
+GONE = "status_code=204 in the decorator; session.delete, commit, return nothing; 404 when it is gone"
+UNIQUE = "unique=True in the table; catch sqlalchemy.exc.IntegrityError around the commit, and roll back"
+LOOK = "a look before the insert proves nothing: let the unique constraint decide, and turn its error into 409"
+TWO = "order_by takes two columns: the second one, Hit.id, is for those that are equal in the first"
 
 
-def fraud(report: Report, target: Any) -> None:
-    """POST /v1/fraud and GET /v1/model: a probability, a decision, one load, 422 for nonsense."""
+def make(api: Probe, path: str, body: dict) -> dict:
+    """POST something new; what came back: the body with an id."""
+    missing = f"add a function under .post('{path}', status_code=201) of your app, that takes a model of the body"
+    answer = api.post(path, json=body, missing=missing).require(201)
+    expected = having({**body, "id": Such("an id", lambda number: number is not None)})
+    return answer.require(json=expected, what="it answers what was sent, with an id", hint=LOADS).json
+
+
+def albums(report: Report, target: Any) -> None:
+    """POST, GET, DELETE of albums; a name is there once, also under eight posts at the same moment."""
     with served(report, target) as api:
-        card = _answers(api.get("/v1/model", missing="add a function under @app.get('/v1/model')"), "loads")
-        _named(report, "fraud", card)
-        loads, hint = card["loads"], "load in the lifespan, before its yield, and count there; `global` in a function"
-        some = Such("1 or more", lambda number: isinstance(number, int) and number > 0)
-        report.expect("loads, before any prediction", some, loads, hint)
-        first = _pay(api, LUNCH, missing="add a function under @app.post('/v1/fraud')")
-        _answers(first, "probability", "threshold", "fraud", "model")
-        payments = [NIGHT | {"amount": random.randint(1, 9000), "hour": random.randint(0, 23)} for _ in range(4)]
-        burst = at_once(partial(_pay, api), payments * 6)
-        statuses, hint = {answer.status for answer in burst}, "one alone went well: what do they share?"
-        report.require("24 payments at once: statuses", {200}, statuses, hint)
-        alone = [_pay(api, payment).json for payment in payments]
-        hint = "keep nothing of a request in a global variable"
-        report.expect("answers are the same at once as one by one", alone * 6, [each.json for each in burst], hint)
-        after, hint = api.get("/v1/model").json.get("loads"), "take the model from request.state"
-        report.expect("loads after all these predictions", loads, after, hint)
-        _decides(api)
-        for change, hint in REFUSALS:
-            body = {key: value for key, value in (LUNCH | change).items() if value is not None}
-            _pay(api, body, hint=hint).expect(422, what=f"422 for {_text(change)}".replace("null", "left out"))
-        hint = "declare the threshold as a float with Query(ge=0, le=1)"
-        _pay(api, LUNCH, 1.5, hint=hint).expect(422, "422 for the threshold 1.5")
-
-
-def _decides(api: Probe) -> None:
-    low, high = _pay(api, LUNCH).json, _pay(api, NIGHT).json
-    _named(api.report, "fraud", low["model"])
-    hint = "the numbers go in as in training: amount, hour, abroad, failed_tries; the second probability is fraud's"
-    right = 0 <= low["probability"] < high["probability"] <= 1
-    api.report.expect("a lunch at home is less suspicious than a night abroad with 4 failed tries", True, right, hint)
-    api.report.expect("the threshold if left out", 0.5, low["threshold"], "give the parameter a default")
-    hint = "fraud is: the probability that you answer >= the threshold of this request"
-    for threshold in (0, round(random.uniform(0.01, 0.99), 3), high["probability"], 1):
-        decision = having({"threshold": threshold, "fraud": high["probability"] >= threshold})
-        _pay(api, NIGHT, threshold).expect(json=decision, what=f"at threshold {threshold:.3f}", hint=hint)
-
-
-def digits(report: Report, target: Any) -> None:
-    """POST /v1/digits: digits that are read; 415, 400 and 422 where they belong."""
-    pictures, classes = _digits(30)
-    png, blank = pictures[0], encode(np.full((80, 80, 3), 255, np.uint8), "image/png")
-
-    def upload(data: bytes, name: str = "a.png", **more: Any) -> Answer:
-        params = {key: more.pop(key) for key in ("top",) if key in more}
-        return api.post("/v1/digits", params=params, files={"file": (name, data)}, **more)
-
-    with served(report, target) as api:
-        first = upload(png, missing="add a function under @app.post('/v1/digits')")
-        first = _answers(first, "digit", "top", "model")
-        _named(report, "digits", first["model"])
-        report.expect("entries in top if it is left out", 3, len(first["top"]), "top: ... = 3, and [:top]")
-        full = upload(png, top=10)
-        hint = 'answer a list, with one {"digit": 3, "probability": 0.8} for each of the best'
-        entry = having({"digit": Such("a digit", str), "probability": Such("a number", str)})
-        report.require("top is a list of objects", [entry] * 10, top := full.json["top"], hint)
-        chances, best = [entry["probability"] for entry in top], top[0]["digit"]
-        report.expect("ten probabilities add up to", 1, round(sum(chances), 3), "take them from predict_proba")
-        report.expect("most probable first", sorted(chances, reverse=True), chances, "np.argsort(-probabilities)")
-        report.expect("digit is the first of top", best, full.json["digit"], "take it from there")
-        read = [upload(picture, top=1).json["digit"] for picture in pictures]
-        right = sum(one == other for one, other in zip(read, classes, strict=True))
-        hint = "prepare an upload with the function that the training used, and with nothing besides"
-        report.expect("how many of 30 digits are read", between(26, 30), right, hint)
-        for what, status, data, more, hint in (
-            ("a text called photo.png", 415, b"I am a picture.", {"name": "photo.png"}, OWN_ERROR),
-            ("a PNG called notes.txt", 200, png, {"name": "notes.txt"}, "look at the bytes only"),
-            ("half a PNG", 400, png[: len(png) // 2], {}, OWN_ERROR),
-            ("a blank paper", 422, blank, {}, "features() raises a ValueError: say 422 then"),
-            ("top=0", 422, png, {"top": 0}, "an int with Query(ge=1, le=10)"),
-            ("top=11", 422, png, {"top": 11}, "an int with Query(ge=1, le=10)"),
+        name = f"album {uuid4().hex}"
+        own, unknown = f"/albums/{make(api, '/albums', {'name': name})['id']}", f"/albums/{UNKNOWN}"
+        hint = 'with a parameter response: Response, set response.headers["Location"] to the path of the new album'
+        second = api.post("/albums", json={"name": name[:-1]}, hint=hint).expect(201, headers=("Location",))
+        api.get(second.location, hint=hint).expect(200, "Location leads to the new album", json=second.json)
+        for method in ("GET", "DELETE"):
+            answer = api.request(method, unknown, hint="session.get gives None: answer 404")
+            answer.expect(404, f"{method} of an unknown album")
+        for length in (0, 51):
+            answer = api.post("/albums", json={"name": "x" * length}, hint=LIMITS)
+            answer.expect(422, f"a name of {length} characters is refused")
+        right = True
+        for text, status, what in (
+            (name, 409, "a taken name is a conflict"),
+            (name, 409, "and a second time"),
+            (f"not {name}"[:50], 201, "the next new name is none"),
         ):
-            upload(data, **more, hint=hint).expect(status, f"{status} for {what}")
-        api.post("/v1/digits", hint="give file no default value").expect(422, "422 for no file")
+            right &= bool(api.post("/albums", json={"name": text}).expect(status, what, UNIQUE))
+        if right:
+            race(api)
+        api.delete(own, hint=GONE).expect(204, "DELETE of an album")
+        api.get(own, hint=GONE).expect(404, "GET after the DELETE")
+        api.delete(own, hint=GONE).expect(404, "DELETE once more")
+        again = api.post("/albums", json={"name": name}, hint="delete the row, and commit")
+        again.expect(201, "its name is free again")
 
 
-def _answers(answer: Answer, *fields: str) -> dict:
-    """The JSON of a first request, which must have these fields."""
-    answer.require(200, hints={500: RAISED} if answer.crash else {})
-    missing = [name for name in fields if name not in (answer.json or ())]
-    answer.report.require("fields missing in the answer", [], missing, "return a dictionary with all of them")
-    return answer.json
+def race(api: Probe) -> None:
+    """One new name from all clients at once, some rounds; ends at the first that goes wrong."""
+    expected = {201: 1, 409: CLIENTS - 1}
+    for _ in range(ROUNDS):
+        body = {"name": f"race {uuid4().hex}"}
+        answers = at_once(lambda body: api.post("/albums", json=body), [body] * CLIENTS)
+        if (actual := dict(Counter(answer.status for answer in answers))) != expected:
+            break
+    what = f"{CLIENTS} clients send one new name at once; how often each status"
+    api.report.expect(what, expected, actual, LOOK)
 
 
-def _named(report: Report, name: str, model: Any) -> None:
-    expected = {"name": name, "version": "1"}
-    hint = f"answer {json.dumps(expected)}; both are texts"
-    report.expect("the model's name and version", having(expected), model, hint)
+def cameras(report: Report, target: Any) -> None:
+    """PUT replaces all of a camera, PATCH changes what was sent."""
+    body = {"name": f"camera {uuid4().hex[:8]}", "place": f"room {uuid4().hex[:8]}", "active": False}
+    with served(report, target) as api:
+        camera = make(api, "/cameras", body)
+        own = f"/cameras/{camera['id']}"
+        put(api, own, camera)
+        api.put(own, json=body)
+        patch(api, own, api.get(own).json)
+        for method in ("PUT", "PATCH"):
+            answer = api.request(method, f"/cameras/{UNKNOWN}", json={"name": "x"}, hint="as in read_camera")
+            answer.expect(404, f"{method} of an unknown camera")
 
 
-def _text(value: dict) -> str:
-    return json.dumps(value).replace("Infinity", "1e999")  # JSON has no other way to say it
+def put(api: Probe, own: str, camera: dict) -> None:
+    """A name alone resets the rest; twice is as once; a part is refused."""
+    reset = camera | {"name": f"new {camera['name']}", "place": "", "active": True}
+    hint = "@cameras.put('/cameras/{number}') takes the model of POST: copy all its fields, those left out as well"
+    for what in ("PUT of a name alone resets the rest", "... also a second time"):
+        answer = api.put(own, json={"name": reset["name"]})
+        if not answer.expect(200, json=reset, what=what, hint=_or_loads(answer, hint)):
+            return
+    api.get(own).expect(200, "what PUT answered is stored", "commit the session", json=reset)
+    api.put(own, json={"place": "x"}).expect(422, "PUT without a name is refused", "as in POST")
 
 
-def _pay(api: Probe, payment: dict, threshold: Any = None, **hints: str) -> Answer:
-    head = {"Content-Type": "application/json"}
-    return api.post("/v1/fraud", data=_text(payment), params={"threshold": threshold}, headers=head, **hints)
+def patch(api: Probe, own: str, camera: dict) -> None:
+    """Only what was sent changes; false and "" count; null is refused."""
+    moved, empty = camera | {"place": "in the hall"}, camera | {"active": False, "place": ""}
+    hint = "@cameras.patch(...): model_dump(exclude_unset=True) holds the fields that came, and no others"
+    answer = api.patch(own, json={"place": moved["place"]})
+    if not answer.expect(200, json=moved, what="PATCH of place changes place alone", hint=_or_loads(answer, hint)):
+        return
+    api.patch(own, json={"active": True})
+    hint = "false and an empty text are values, too: do not ask `if value:`, ask which fields were set"
+    answer = api.patch(own, json={"active": False, "place": ""}, hint=hint)
+    answer.expect(200, "PATCH to false and to an empty text counts", json=empty)
+    hint = "keep the types str and bool, without | None, and give Field(default=None): defaults are not checked"
+    for field in ("name", "place", "active"):
+        api.patch(own, json={field: None}, hint=hint).expect(422, f"PATCH of {field} to null is refused")
+    before = api.get(own).json
+    api.patch(own, json={}).expect(200, "PATCH with {} changes nothing", "{} is no mistake", json=before)
 
 
-def _digits(count: int) -> tuple[list[bytes], list[int]]:
-    """PNG files of randomly chosen handwritten digits, dark on light, and what they are."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    chosen = random.sample(range(len(data.target)), count)
-    papers = [cv2.resize((255 - data.images[n] * 255 / 16).astype(np.uint8), (64, 64)) for n in chosen]
-    return [encode(cv2.cvtColor(paper, cv2.COLOR_GRAY2BGR), "image/png") for paper in papers], data.target[chosen]
+def _or_loads(answer: Answer, hint: str) -> str:
+    return LOADS if answer.json == {} else hint
 
 
-EXERCISES = {"1": fraud, "2": digits}
+def hits(report: Report, target: Any) -> None:
+    """GET /detections: filter, sort and page."""
+    label = f"label-{uuid4().hex}"
+    values = [0.1, 0.2, *(round(uniform(0.1, 0.9), 4) for _ in range(16)), 0.5, 0.95, 0.95, 0.95, 0.3]
+    with served(report, target) as api:
+        rows = [make(api, "/detections", {"label": label, "confidence": values[0]})]
+        rows += [api.post("/detections", json={"label": label, "confidence": each}).json for each in values[1:]]
+        api.post("/detections", json={"label": f"{label}-2", "confidence": 0.97})
+        hint = 'answer {"total": ..., "items": [...]}; total counts all that fit, an item has id, label and confidence'
+        first = api.get(f"/detections?label={label}&limit=1", hint=hint)
+        page = {"total": len(rows), "items": rows[:1]}
+        first.require(200, json=page, what="GET /detections, one item of one label", hints={405: hint})
+        sure = [each for each in rows if each["confidence"] >= 0.5]
+        rising = sorted(rows, key=lambda each: each["confidence"])
+        falling = sorted(rows, key=lambda each: -each["confidence"])  # stable: equal ones stay by id
+        for query, total, part, hint in (
+            ("", rows, rows[:20], "limit is 20 where it is left out, and sort is id"),
+            ("min_confidence=0.5", sure, sure, "at least means >=; total counts what fits"),
+            ("sort=-id&limit=100", rows, rows[::-1], "order_by(Hit.id.desc())"),
+            ("sort=confidence&limit=100", rows, rising, TWO),
+            ("sort=-confidence&limit=100", rows, falling, TWO),
+            *((f"sort=-confidence&limit=8&offset={n}", rows, falling[n : n + 8], TWO) for n in (0, 8, 16, 24)),
+        ):
+            answer = api.get(f"/detections?label={label}&{query}").expect(200, hint=hint)
+            page = answer.json if answer and "items" in answer.json else {"items": []}
+            actual = (page.get("total"), [each["id"] for each in page["items"]])
+            expected = (len(total), [each["id"] for each in part])
+            report.expect(f"total and ids for label=...&{query}", expected, actual, hint)
+        none = {"total": 0, "items": []}
+        injected = api.get("/detections", params={"label": f"{label}' OR '1'='1"}, hint="never build SQL from a text")
+        injected.expect(200, "an injected label", json=none)
+        hint = "Query(ge=..., le=...) for the numbers, Literal[...] for sort"
+        for bad in ("limit=0", "limit=101", "offset=-1", "min_confidence=1.5", "sort=label"):
+            api.get(f"/detections?{bad}", hint=hint).expect(422, f"{bad} is refused")
+
+
+EXERCISES = {"1": albums, "2": cameras, "3": hits}

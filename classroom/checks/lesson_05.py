@@ -1,115 +1,143 @@
-"""Lesson 5: each exercise makes an app around a slow function that the check can hold."""
+"""Checks of lesson 5: a fraud API, and an upload of digits that says no."""
 
-import threading
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import json
+import random
 from functools import partial
-from random import randint
+from typing import Any
 
-from . import held
-from .held import Held
-from .probe import SECONDS, at_once, made
-from .report import Report, Such
+import cv2
+import numpy as np
 
-ON_LOOP = "it ran on the event loop's own thread"
-COUNTED = "no two requests may look at the count before one of them changes it: look and take under one lock"
-OWN_NUMBER = "a request that failed must not cost a place: put back its own number, not the count by one, then say 422"
+from yololab.vision.images import encode
 
+from .probe import Answer, Probe, at_once, served
+from .report import Report, Such, between, having
 
-def fix(report: Report, make: Callable) -> None:
-    """make(slow): GET /health answers while five requests for GET /slow/{number} run at the same time."""
-    salt = randint(1000, 9999)
-    slow = Held(lambda number: salt * number)
-    with made(report, make, slow, seconds=held.LIMIT) as api, ThreadPoolExecutor(5) as pool:
-        asked = [pool.submit(api.get, f"/slow/{number}", timeout=SECONDS) for number in range(5)]
-        try:
-            hint = "call slow(number) in the route GET /slow/{number}; asyncio.to_thread calls nothing without an await"
-            report.require("GET /slow/0 calls slow", True, slow.wait(inside=1), hint)
-            actual = ON_LOOP if slow.on_loop else api.get("/health").said
-            hint = "nothing that blocks belongs on the loop: a plain def, or await asyncio.to_thread(slow, number)"
-            if report.expect("GET /health answers while slow requests run", "200", actual, hint):
-                slow.wait(inside=5)
-                hint = "is there a lock, or a pool with too few workers, around slow()?"
-                report.expect("five slow requests run at the same time", 5, slow.most, hint)
-        finally:
-            slow.release()
-        hint = "the route has to wait for slow() and return what it gave: is an await missing?"
-        for number, each in enumerate(asked):
-            each.result().expect(200, json={"result": salt * number}, hint=hint)
+LUNCH = {"amount": 12.5, "hour": 14, "abroad": False, "failed_tries": 0}
+NIGHT = {"amount": 4900.0, "hour": 3, "abroad": True, "failed_tries": 4}
+LIMIT = "write the limits into the input's class: Field(ge=..., le=...)"
+OWN_ERROR = "decode() raises a LabError that knows its .status: answer with that"
+RAISED = "the function is there and raised this error; if it speaks of numpy: .item() for numbers, bool() for choices"
+REFUSALS = (  # a change of LUNCH, and the hint where it is taken; None: left out
+    ({"amount": "twenty"}, "declare the amount as a float"),
+    *(({name: n}, LIMIT) for name, n in (("amount", 0), ("amount", 100_001), ("hour", 24), ("failed_tries", 21))),
+    ({"hour": 2.5}, "declare the hour as an int"),
+    ({"abroad": "perhaps"}, "declare it as a bool"),
+    ({"failed_tries": None}, "give no field a default"),
+    ({"currency": "EUR"}, 'model_config = ConfigDict(extra="forbid")'),
+    ({"amount": float("inf")}, "FastAPI's own 422 repeats the input, and cannot; the handler of part 5 does not"),
+)
 
 
-def trial(report: Report, make: Callable) -> None:
-    """make(quota, detect): POST /trial for 50 at once gives exactly `quota` answers, each with its own number."""
-    quota = randint(5, 9)
-    detect = Held(lambda: 7, until=lambda held: held.most > quota, patience=0.3)
-    with made(report, make, quota, detect) as api:
-        answers = at_once(api.post, ["/trial"] * 50)
-    statuses = dict(Counter(answer.status for answer in answers))
-    report.require("50 requests at once", {200: quota, 429: 50 - quota}, statuses, COUNTED)
-    numbers = sorted(answer.json.get("number", 0) for answer in answers if answer.status == 200)
-    hint = "take the number in the same locked step that looks at the count"
-    report.expect("each number is given once", list(range(1, quota + 1)), numbers, hint)
-    hint = "do not hold the lock, or the loop, while detect() runs: only while you count"
-    report.require("several detect() run at the same time", True, detect.most > 1, hint)
-    failure(report, make)
+def fraud(report: Report, target: Any) -> None:
+    """POST /v1/fraud and GET /v1/model: a probability, a decision, one load, 422 for nonsense."""
+    with served(report, target) as api:
+        card = _answers(api.get("/v1/model", missing="add a function under @app.get('/v1/model')"), "loads")
+        _named(report, "fraud", card)
+        loads, hint = card["loads"], "load in the lifespan, before its yield, and count there; `global` in a function"
+        some = Such("1 or more", lambda number: isinstance(number, int) and number > 0)
+        report.expect("loads, before any prediction", some, loads, hint)
+        first = _pay(api, LUNCH, missing="add a function under @app.post('/v1/fraud')")
+        _answers(first, "probability", "threshold", "fraud", "model")
+        payments = [NIGHT | {"amount": random.randint(1, 9000), "hour": random.randint(0, 23)} for _ in range(4)]
+        burst = at_once(partial(_pay, api), payments * 6)
+        statuses, hint = {answer.status for answer in burst}, "one alone went well: what do they share?"
+        report.require("24 payments at once: statuses", {200}, statuses, hint)
+        alone = [_pay(api, payment).json for payment in payments]
+        hint = "keep nothing of a request in a global variable"
+        report.expect("answers are the same at once as one by one", alone * 6, [each.json for each in burst], hint)
+        after, hint = api.get("/v1/model").json.get("loads"), "take the model from request.state"
+        report.expect("loads after all these predictions", loads, after, hint)
+        _decides(api)
+        for change, hint in REFUSALS:
+            body = {key: value for key, value in (LUNCH | change).items() if value is not None}
+            _pay(api, body, hint=hint).expect(422, what=f"422 for {_text(change)}".replace("null", "left out"))
+        hint = "declare the threshold as a float with Query(ge=0, le=1)"
+        _pay(api, LUNCH, 1.5, hint=hint).expect(422, "422 for the threshold 1.5")
 
 
-def failure(report: Report, make: Callable) -> None:
-    """A quota of 2: a request fails after another has taken a number; the failed number, and no other, is free."""
-    works, fail = threading.Event(), threading.Event()
-
-    def detect() -> int:
-        if works.is_set():
-            return 7
-        works.set()
-        fail.wait(held.LIMIT)
-        raise ValueError("not a picture")
-
-    with made(report, make, 2, detect) as api, ThreadPoolExecutor(1) as pool:
-        failing = pool.submit(api.post, "/trial")
-        works.wait(held.LIMIT)
-        answers = [api.post("/trial", timeout=held.LIMIT)]
-        fail.set()
-        failing.result().expect(422, "a request that fails", "catch the ValueError of detect()")
-        answers.append(api.post("/trial", timeout=held.LIMIT))
-    actual = sorted(((answer.json or {}).get("number", answer.status) for answer in answers), key=str)
-    report.expect("quota 2, the first fails during the second: the others' numbers", [1, 2], actual, OWN_NUMBER)
+def _decides(api: Probe) -> None:
+    low, high = _pay(api, LUNCH).json, _pay(api, NIGHT).json
+    _named(api.report, "fraud", low["model"])
+    hint = "the numbers go in as in training: amount, hour, abroad, failed_tries; the second probability is fraud's"
+    right = 0 <= low["probability"] < high["probability"] <= 1
+    api.report.expect("a lunch at home is less suspicious than a night abroad with 4 failed tries", True, right, hint)
+    api.report.expect("the threshold if left out", 0.5, low["threshold"], "give the parameter a default")
+    hint = "fraud is: the probability that you answer >= the threshold of this request"
+    for threshold in (0, round(random.uniform(0.01, 0.99), 3), high["probability"], 1):
+        decision = having({"threshold": threshold, "fraud": high["probability"] >= threshold})
+        _pay(api, NIGHT, threshold).expect(json=decision, what=f"at threshold {threshold:.3f}", hint=hint)
 
 
-def bounded(report: Report, make: Callable) -> None:
-    """make(places, work): GET /tasks/{number}, `places` at once; more get 503 and Retry-After straight away."""
-    places, salt = randint(2, 4), randint(1000, 9999)
-    work = Held(partial(_product, salt), until=lambda held: held.most > places)
-    with made(report, make, places, work, seconds=held.LIMIT) as api, ThreadPoolExecutor(24) as pool:
-        first = [pool.submit(api.get, f"/tasks/{number}", timeout=SECONDS) for number in range(1, places + 1)]
-        try:
-            work.wait(inside=places)
-            actual = ON_LOOP if work.on_loop else work.most
-            hint = "call work(number) in a thread, as in exercise 1, for each of the first requests"
-            report.require(f"{places} places: so many run at the same time", places, actual, hint)
-            more = at_once(api.get, [f"/tasks/{number}" for number in range(1, 21)])
-            hint = "look whether a place is free; if not, raise HTTPException(503) at once rather than wait for one"
-            statuses = dict(Counter(answer.status for answer in more))
-            if report.expect("20 more are refused at once", {503: 20}, statuses, hint):
-                waits = [answer.headers.get("Retry-After", "none") for answer in more]
-                seconds = Such("whole seconds", lambda waits: all(wait.isdigit() and int(wait) for wait in waits))
-                hint = 'HTTPException(503, "...", headers={"Retry-After": "1"}): whole seconds, at least 1'
-                report.expect("Retry-After says when to come again", seconds, waits, hint)
-        finally:
-            work.release()
-        for number, each in enumerate(first, 1):
-            hint = 'return {"result": ...} with what work(number) gave'
-            each.result().expect(200, json={"result": salt * number}, hint=hint)
-        actual = [api.get(f"/tasks/{number}").status for number in [1] * 5 + [0] * 5 + [1]]
-        hint = "give the place back whatever happens, after a ValueError too: with, or try ... finally"
-        report.expect("later, one by one, all find a place", [200] * 5 + [422] * 5 + [200], actual, hint)
+def digits(report: Report, target: Any) -> None:
+    """POST /v1/digits: digits that are read; 415, 400 and 422 where they belong."""
+    pictures, classes = _digits(30)
+    png, blank = pictures[0], encode(np.full((80, 80, 3), 255, np.uint8), "image/png")
+
+    def upload(data: bytes, name: str = "a.png", **more: Any) -> Answer:
+        params = {key: more.pop(key) for key in ("top",) if key in more}
+        return api.post("/v1/digits", params=params, files={"file": (name, data)}, **more)
+
+    with served(report, target) as api:
+        first = upload(png, missing="add a function under @app.post('/v1/digits')")
+        first = _answers(first, "digit", "top", "model")
+        _named(report, "digits", first["model"])
+        report.expect("entries in top if it is left out", 3, len(first["top"]), "top: ... = 3, and [:top]")
+        full = upload(png, top=10)
+        hint = 'answer a list, with one {"digit": 3, "probability": 0.8} for each of the best'
+        entry = having({"digit": Such("a digit", str), "probability": Such("a number", str)})
+        report.require("top is a list of objects", [entry] * 10, top := full.json["top"], hint)
+        chances, best = [entry["probability"] for entry in top], top[0]["digit"]
+        report.expect("ten probabilities add up to", 1, round(sum(chances), 3), "take them from predict_proba")
+        report.expect("most probable first", sorted(chances, reverse=True), chances, "np.argsort(-probabilities)")
+        report.expect("digit is the first of top", best, full.json["digit"], "take it from there")
+        read = [upload(picture, top=1).json["digit"] for picture in pictures]
+        right = sum(one == other for one, other in zip(read, classes, strict=True))
+        hint = "prepare an upload with the function that the training used, and with nothing besides"
+        report.expect("how many of 30 digits are read", between(26, 30), right, hint)
+        for what, status, data, more, hint in (
+            ("a text called photo.png", 415, b"I am a picture.", {"name": "photo.png"}, OWN_ERROR),
+            ("a PNG called notes.txt", 200, png, {"name": "notes.txt"}, "look at the bytes only"),
+            ("half a PNG", 400, png[: len(png) // 2], {}, OWN_ERROR),
+            ("a blank paper", 422, blank, {}, "features() raises a ValueError: say 422 then"),
+            ("top=0", 422, png, {"top": 0}, "an int with Query(ge=1, le=10)"),
+            ("top=11", 422, png, {"top": 11}, "an int with Query(ge=1, le=10)"),
+        ):
+            upload(data, **more, hint=hint).expect(status, f"{status} for {what}")
+        api.post("/v1/digits", hint="give file no default value").expect(422, "422 for no file")
 
 
-def _product(salt: int, number: int) -> int:
-    if not number:
-        raise ValueError("not a picture")
-    return salt * number
+def _answers(answer: Answer, *fields: str) -> dict:
+    """The JSON of a first request, which must have these fields."""
+    answer.require(200, hints={500: RAISED} if answer.crash else {})
+    missing = [name for name in fields if name not in (answer.json or ())]
+    answer.report.require("fields missing in the answer", [], missing, "return a dictionary with all of them")
+    return answer.json
 
 
-EXERCISES = {"1": fix, "2": trial, "3": bounded}
+def _named(report: Report, name: str, model: Any) -> None:
+    expected = {"name": name, "version": "1"}
+    hint = f"answer {json.dumps(expected)}; both are texts"
+    report.expect("the model's name and version", having(expected), model, hint)
+
+
+def _text(value: dict) -> str:
+    return json.dumps(value).replace("Infinity", "1e999")  # JSON has no other way to say it
+
+
+def _pay(api: Probe, payment: dict, threshold: Any = None, **hints: str) -> Answer:
+    head = {"Content-Type": "application/json"}
+    return api.post("/v1/fraud", data=_text(payment), params={"threshold": threshold}, headers=head, **hints)
+
+
+def _digits(count: int) -> tuple[list[bytes], list[int]]:
+    """PNG files of randomly chosen handwritten digits, dark on light, and what they are."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    chosen = random.sample(range(len(data.target)), count)
+    papers = [cv2.resize((255 - data.images[n] * 255 / 16).astype(np.uint8), (64, 64)) for n in chosen]
+    return [encode(cv2.cvtColor(paper, cv2.COLOR_GRAY2BGR), "image/png") for paper in papers], data.target[chosen]
+
+
+EXERCISES = {"1": fraud, "2": digits}

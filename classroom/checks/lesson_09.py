@@ -1,151 +1,133 @@
-"""The exercises of lesson 9: one more method of a gRPC service, and an HTTP gateway in front of one."""
+"""The exercises of lesson 9: a log of requests, a model loaded once, two versions side by side."""
 
+import inspect
+import json
 import random
-import tempfile
-from base64 import b64encode
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from threading import Barrier, BrokenBarrierError
+from secrets import token_hex
+from time import monotonic, sleep
 from typing import Any
+from urllib.parse import unquote
+
+from classroom import ROOT
 
 from .pictures import labels, sample
-from .probe import SECONDS, Answer, at_once, made
-from .report import Report, Such, between
+from .probe import SECONDS, Answer, Probe, at_once, served
+from .report import Report, between
 
-CONTRACT = """syntax = "proto3"; package yololab.v1;
-message DetectRequest { bytes picture = 1; optional float confidence = 2; }
-message Box { float x1 = 1; float y1 = 2; float x2 = 3; float y2 = 4; }
-message Detection { string label = 1; float confidence = 2; Box box = 3; }
-message DetectResponse { string model = 1; uint32 width = 2; uint32 height = 3; repeated Detection detections = 4; }
-message CountResponse { map<string, uint32> counts = 1; }"""
-SERVICE, DEADLINE = "yololab.v1.DetectionService", 5  # seconds that the gateway gives the service
-STATUS = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "INTERNAL": 500, "UNKNOWN": 500}
-STATUS |= {"UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
-
-
-@cache
-def messages() -> dict[str, type]:
-    """The contract's message classes by name, in a pool of their own: the notebook registers the same names."""
-    try:
-        import grpc  # noqa: F401
-        from google.protobuf import descriptor_pb2, message_factory
-        from grpc_tools import protoc
-    except ImportError as error:
-        raise ImportError(f"{error}. This exercise needs gRPC: pip install -r requirements.txt") from error
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "contract.proto").write_text(CONTRACT, encoding="utf-8")
-        assert protoc.main(["", f"-I{folder}", f"--descriptor_set_out={folder}/set", "contract.proto"]) == 0
-        files = descriptor_pb2.FileDescriptorSet.FromString(Path(folder, "set").read_bytes()).file
-    return {name.split(".")[-1]: each for name, each in message_factory.GetMessages(files).items()}
+AT_ONCE = 8
+GOODBYE = {"Deprecation": "@1793491200", "Sunset": "Sat, 01 May 2027 00:00:00 GMT"}  # since 2026-11-01
+HEADER = "a function around send adds the header as http.response.start passes; the status stays as it is"
+OUTSIDE = "the 500 is made outside of your middleware: catch the error in it, and send a 500 of your own"
+LINE = "write it with log() in a finally:, so that it comes for every status, with the id as request_id"
+MS = "milliseconds, as a number: 1000 * (perf_counter() after the app - perf_counter() before it)"
+FORM = "Deprecation is @ and seconds since 1970; Sunset an HTTP date: format_datetime(..., usegmt=True)"
+ONLY = "only /v1 ends: let the headers depend on the path"
+ERROR = "an error is a new response, without the headers of a dependency: add them in a middleware"
 
 
-def count(report: Report, address: str) -> None:
-    """Count(DetectRequest) returns (CountResponse), beside a Detect that still answers."""
-    Request, Response = messages()["DetectRequest"], messages()["CountResponse"]
-    data = sample(name := random.choice(["apples", "crowd", "fruit", "oranges"]))
-    _, code = call(address, "Count", Request(picture=data), Response)
-    hint = "UNAVAILABLE: nobody listens; UNIMPLEMENTED: no Count in contract or class; UNKNOWN: Count raised an error"
-    report.require(f"Count answers for {name}.jpg", "OK", code, hint)
-    for least in (None, random.uniform(0.3, 0.9)):
-        counts = dict(Counter(labels(data, least)))
-        response, code = call(address, "Count", Request(picture=data, confidence=least), Response)
-        hint = 'use the confidence only where request.HasField("confidence"): otherwise it reads as 0'
-        report.expect(f"the counts at confidence {least}", counts, dict(response.counts) if response else code, hint)
-    response, code = call(address, "Count", Request(picture=data, confidence=0), Response)
-    hint = 'a confidence of 0 was sent, and counts: ask request.HasField("confidence"), not whether it is true'
-    total = sum(response.counts.values()) if response else code
-    report.expect("confidence 0 counts many more", Such("more than 50", lambda total: total > 50), total, hint)
-    hint = "let the error become a status, as `answering` does for Detect"
-    for what, bad in (("text", Request(picture=b"a text")), ("confidence of 7", Request(picture=data, confidence=7))):
-        _, code = call(address, "Count", bad, Response)
-        report.expect(f"a {what} is refused", "INVALID_ARGUMENT", code, hint)
-    _, code = call(address, "Detect", Request(picture=data), messages()["DetectResponse"])
-    report.expect("Detect still answers", "OK", code, "a service that grows keeps its old methods")
+def request_log(report: Report, target: Any) -> None:
+    """One JSON line with method, path, status, ms and id for each request; the id in X-Request-ID as well."""
+    word = token_hex(4)
+    cases = [("GET", "/wait/40", 200), ("GET", f"/{word}", 404), ("POST", "/wait/1", 405)]
+    cases += [("GET", f"/wait/{word}%0A{word}", 422), ("GET", f"/divide/{random.randint(1, 99)}/0?x={word}", 500)]
+    with served(report, target) as api:
+        for method, path, status in cases:
+            answer = api.request(method, path, hint=OUTSIDE if status == 500 else HEADER)
+            answer.require(status, headers=("X-Request-ID",))
+            number, what = answer.headers["x-request-id"], answer.name.replace("%0A", " + line break + ")
+            found = [each for each in _entries(api, number) if each.get("request_id") == number and "status" in each]
+            report.require(f"{what}: one line with its id and a status", 1, len(found), LINE)
+            expected = {"method": method, "path": _plain(path.partition("?")[0]), "status": status}
+            actual = {key: _plain(found[0].get(key)) for key in expected}
+            hint = "method and path are in scope, the path without ?"
+            report.expect(f"{what}: the line says so", expected, actual, hint)
+            measured = between(30 if status == 200 else 0, 1e3 * answer.seconds + 999)
+            report.expect(f"{what}: ms, at most what the client measured", measured, found[0].get("ms"), MS)
+        _check_concurrent(api)
 
 
-def call(address: str, method: str, request: Any, Response: type) -> tuple[Any, str]:
-    """One call on a connection of its own: the response or None, and the name of the status."""
-    import grpc
-
-    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
-        method_of = channel.unary_unary(f"/{SERVICE}/{method}", type(request).SerializeToString, Response.FromString)
-        try:
-            return method_of(request, timeout=SECONDS), "OK"
-        except grpc.RpcError as error:
-            return None, error.code().name
-
-
-@contextmanager
-def backend():
-    """A service that answers at random, or as the picture's bytes say.
-
-    Yields its address and a list that gets (peer, seconds left, request, answer) of each call.
-    """
-    codecs = messages()["DetectRequest"].FromString, messages()["DetectResponse"].SerializeToString
-    calls, both = [], Barrier(2)
-    import grpc
-
-    def detect(request: Any, context: Any) -> Any:
-        code, _, text = request.picture.decode().partition(":")
-        box = {"x1": 0, "y1": random.randrange(9) / 8, "x2": random.randrange(9, 99) / 8, "y2": 99.5}
-        found = [{"label": f"thing {random.random()}", "confidence": random.randrange(1, 64) / 64, "box": box}]
-        found *= code != "nothing"
-        answer = {"model": "starter", "width": random.randrange(999), "height": 9, "detections": found}
-        calls.append((context.peer(), context.time_remaining(), request, answer))
-        if code in STATUS:
-            context.abort(grpc.StatusCode[code], text)
-        if code == "both":
-            try:
-                both.wait(DEADLINE / 2)
-            except BrokenBarrierError:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "the other one did not come meanwhile")
-        return messages()["DetectResponse"](**answer)
-
-    methods = {"Detect": grpc.unary_unary_rpc_method_handler(detect, *codecs)}
-    server = grpc.server(ThreadPoolExecutor(8), [grpc.method_handlers_generic_handler(SERVICE, methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}", calls
-    finally:
-        server.stop(DEADLINE).wait()
+def _check_concurrent(api: Probe) -> None:
+    """Requests at once must not mix up their ids."""
+    waits = random.sample(range(50, 90), AT_ONCE)
+    answers = at_once(lambda ms: api.get(f"/wait/{ms}"), waits)
+    ids = [answer.headers.get("x-request-id") for answer in answers]
+    entries, paths, waited = _entries(api, *ids), {}, {}
+    for ms, number in zip(waits, ids, strict=True):
+        mine = [each for each in entries if each.get("request_id") == number]
+        paths[ms] = [_plain(each.get("path")) for each in mine if "status" in each]
+        waited[ms] = [each.get("waited") for each in mine if each.get("event") == "waited"]
+    hint, expected = "keep what is one request's in local variables, not in self", {ms: [f"/wait/{ms}"] for ms in waits}
+    api.report.expect(f"{AT_ONCE} requests at once: each id has the line of its own request", expected, paths, hint)
+    hint = "set the ContextVar current_id in the middleware before you call self.app: log() reads it"
+    api.report.expect("the lines of /wait carry the id of their request", {ms: [ms] for ms in waits}, waited, hint)
 
 
-def gateway(report: Report, make: Any) -> None:
-    """make(target): an app whose POST /v1/detections asks the gRPC service at the target."""
-    route = "a route @app.post('/v1/detections') that calls Detect at the target, once, and returns a dict"
-    with backend() as (address, calls), made(report, make, address) as api:
-
-        def post(text: str, **more: Any) -> Answer:
-            body = {"picture": b64encode(text.encode()).decode(), **more}
-            return api.post("/v1/detections", json=body, missing=route)
-
-        post("thing").require(200)
-        report.require("how often it called the service for that", 1, len(calls), route)
-        for text, more in (("thing", {}), ("nothing", {"confidence": 0.25}), ("thing", {"confidence": 0.0})):
-            answer, (*_, request, expected) = post(text, **more), calls[-1]
-            hint = "take every field by its name: json_format.MessageToDict leaves out those that are 0 or empty"
-            answer.expect(200, f"the service's answer as JSON, for {text}", hint, json=expected)
-            actual = {field.name: value for field, value in request.ListFields() if field.name != "picture"}
-            hint = "pass the confidence on where the JSON has one, even 0; leave the field unset where it has none"
-            report.expect(f"what arrives beside the picture for {more}", more, actual, hint)
-        bad = api.post("/v1/detections", json={"picture": "A"}, hint="Pydantic's Base64Bytes checks and decodes it")
-        bad.expect(422, "what is not base64 is refused")
-        for code, status in STATUS.items():
-            answer = post(f"{code}:{(text := str(random.random()))}")
-            hint = "catch grpc.RpcError: code() gives the status, details() the `detail`, except with a 500"
-            answer.expect(status, f"{code}: the status", hint)
-            report.expect(f"{code}: whether its details are told", status != 500, text in answer.text, hint)
-        hint = f"stub.Detect(request, timeout={DEADLINE}) gives it one"
-        report.expect("the calls have a deadline, in seconds", between(0, DEADLINE + 1), calls[-1][1], hint)
-        hint = "open the channel once, not in the route"
-        report.expect("all calls come by one connection", 1, len({peer for peer, *_ in calls}), hint)
-        hint = "a call that waits must not hold up the others: a plain `def` route runs in a thread of its own"
-        for answer in at_once(post, ["both", "both"]):
-            answer.expect(200, "one of two requests at once", hint)
+def _entries(api: Probe, *ids: str) -> list[dict]:
+    """The lines of GET /logs, each a JSON object; they may be written a moment after the answers were sent."""
+    for _ in range(20):
+        entries = [json.loads(line) for line in api.get("/logs").json if "\n" not in line]
+        entries = [entry for entry in entries if isinstance(entry, dict)]
+        if set(ids) <= {entry.get("request_id") for entry in entries if "status" in entry}:
+            break
+    return entries
 
 
-EXERCISES = {"1": count, "2": gateway}
+def _plain(value: Any) -> Any:  # a path may be escaped; `request.url.path` has lost its line breaks
+    return unquote(value).replace("\n", "") if isinstance(value, str) else value
+
+
+def _some_labels(count: int) -> dict[str, list[str]]:
+    """What the detector finds in some of the sample pictures."""
+    names = random.sample(sorted(path.stem for path in (ROOT / "images").glob("*.jpg")), count)
+    return {name: labels(sample(name)) for name in names}
+
+
+def one_model(report: Report, target: Any) -> None:
+    """POST /labels answers as before, and the model is loaded once, however many come first."""
+    expected = _some_labels(AT_ONCE)
+
+    def post(name: str) -> Answer:
+        data, deadline = sample(name), monotonic() + SECONDS
+        while (answer := api.post("/labels", files={"file": data})).status == 503 and monotonic() < deadline:
+            sleep(0.05)  # it is loading: come again
+        return answer
+
+    def loads() -> int | None:
+        return (api.get("/stats").json or {}).get("loads")
+
+    with served(report, target() if inspect.isfunction(target) else target) as api:
+        said = (answer.json if answer.status == 200 else answer.said for answer in at_once(post, expected))
+        actual, first = dict(zip(expected, said, strict=True)), loads()
+        hint = "the labels in the order of the detections; the model must be there before it is asked"
+        report.require(f"POST /labels answers {AT_ONCE} requests at once", expected, actual, hint)
+        for name in list(expected)[:3]:
+            post(name)
+        hint = "load_model() must not be called for each request: keep the model in app.state, load it at the start"
+        report.require("later requests load no model (GET /stats)", first, loads(), hint)
+        hint = "several requests saw that there was no model: load in a lifespan, or look and load under one lock"
+        report.expect("the model was loaded once (GET /stats)", 1, first, hint)
+
+
+def two_versions(report: Report, target: Any) -> None:
+    """/v1/count stays as it was and says goodbye; /v2/count answers an ordered list."""
+    second = "a second router with the prefix /v2; the most objects first, and equal numbers by label"
+    with served(report, target) as api:
+        for name, found in _some_labels(4).items():
+            counts = Counter(found)
+            api.get(f"/v1/count/{name}", hint="old clients rely on it").expect(200, json=dict(counts))
+            listed = [{"label": each, "count": counts[each]} for each in sorted(counts, key=lambda x: (-counts[x], x))]
+            expected = {"picture": name, "total": len(found), "counts": listed}
+            api.get(f"/v2/count/{name}", hint=second).require(200, json=expected)
+        for each, status, hint in ((name, 200, FORM), ("x" + token_hex(4), 404, ERROR)):
+            for version, headers, why in (("v1", GOODBYE, hint), ("v2", {}, ONLY)):
+                answer = api.get(f"/{version}/count/{each}", hint=why)
+                actual = {key: answer.headers[key] for key in GOODBYE if key in answer.headers}
+                report.expect(f"{answer.name}: Deprecation and Sunset", (status, headers), (answer.status, actual), why)
+        paths = api.get("/openapi.json").json["paths"].items()
+        marks = {path[:3]: item["get"].get("deprecated", False) for path, item in paths if "/count" in path}
+        hint = "deprecated=True, for the old version only"
+        report.expect("/openapi.json: which is deprecated", {"/v1": True, "/v2": False}, marks, hint)
+
+
+EXERCISES = {"1": request_log, "2": one_model, "3": two_versions}

@@ -1,121 +1,118 @@
-"""The exercises of lesson 11: a Dockerfile put right, a service that starts and stops well, a smoke test."""
+"""Lesson 11: each exercise makes an app around a function that the check can hold; events are compared, not times."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from secrets import token_hex
-from threading import Event, Timer
-from time import monotonic, sleep
+from functools import partial
+from math import ceil
+from random import randint, sample, uniform
+from time import monotonic
 from typing import Any
 
-from .deployments import smoke
-from .dockerfile import dockerfile
-from .probe import NO_ANSWER, SECONDS, Answer, Probe, made
+from . import held
+from .held import Held
+from .probe import SECONDS, Probe, at_once, made
 from .report import Report
 
-LIMIT = 5  # seconds for what takes milliseconds where it is right
-AT_ONCE = "load in a task: asyncio.create_task(asyncio.to_thread(...)) in the lifespan, and yield at once"
-TOO_EARLY = "HTTPException(503, ..., headers={'Retry-After': '1'}) as long as there is no model"
-CLOSED = "model.close() belongs after the yield of the lifespan: there all requests have been answered"
+EMPTY = {"running": 0, "waiting": 0}
+SMALL = "the window is the longest wait, not the shortest: a full batch goes at once; results keep the order"
+FIT = "everybody in the line ({}) times seconds ({:.2f}), rounded up: math.ceil"
 
 
-class _Model:
-    """What the check lets the student's app load: takes its time until it is let go, and notes what happens."""
+def batches(report: Report, make: Callable) -> None:
+    """make(compute, largest, window): POST /predict merges concurrent requests into calls of compute; GET /stats."""
+    salt, largest = randint(1000, 9999), randint(4, 6)
 
-    def __init__(self) -> None:
-        self.may_load, self.may_answer, self.working = Event(), Event(), Event()
-        self.labels, self.notes = [token_hex(3), token_hex(3)], []
+    def compute(numbers: list) -> list:
+        if min(numbers) < 0:
+            raise ValueError("a number is negative")
+        return [salt + 3 * number for number in numbers]
 
-    def load(self) -> "_Model":
-        self.may_load.wait(SECONDS)
-        return self
+    def answers(numbers: list) -> dict:
+        return {number: (200, {"y": salt + 3 * number}) for number in numbers}
 
-    def __call__(self, data: bytes) -> list[str]:
-        if data == b"held":
-            self.working.set()
-            self.may_answer.wait(SECONDS)
-        self.notes.append("answered")
-        return self.labels
+    calls = Held(compute, until=lambda held: True)
+    with made(report, make, calls, largest, 0.1, seconds=held.LIMIT) as api:
+        hint = "add GET /stats; before the first call of compute both numbers are 0"
+        stats = api.get("/stats", hint=hint)
+        stats.require(200, "GET /stats at first", json={"calls": 0, "largest": 0})
+        hint = f"a lone request goes when the window is over, though fewer than {largest} wait"
+        report.require("a lone request is answered", answers([7]), _together(api, [7]), hint)
+        report.expect("... by one call, with one number", [[7]], calls.calls, "compute takes a list, here of one")
+        api.post("/predict", json={"x": "seven"}, hint="x: float in the model").expect(422, "x that is no number")
+        hint = "compute runs on the event loop; await asyncio.to_thread(compute, numbers) does not hold it up"
+        report.expect("compute runs in a thread", False, calls.on_loop, hint)
+        actual = _together(api, [-1, *(numbers := sample(range(9, 999), 3))])
+        status = actual.pop(-1)[0]
+        hint = "answer 422 where compute raised ValueError for this very number; a 500 blames the server"
+        report.expect("a negative number gets 422 (or 400)", 422, 422 if status == 400 else status, hint)
+        hint = "a failed batch says nothing about its other numbers: ask again, for parts of it"
+        report.expect("... its neighbours get their answers", answers(numbers), actual, hint)
+        hint = "the task that collects must outlive an error: catch it there"
+        report.expect("... and so does the next request", answers([1]), _together(api, [1]), hint)
+    calls, expected = Held(compute, until=lambda held: True), answers(sample(range(999), 2 * largest))
+    with made(report, make, calls, largest, SECONDS, seconds=held.LIMIT) as api:
+        what = f"{2 * largest} requests at once, batches of {largest}, a very long window: each gets its answer"
+        report.require(what, expected, _together(api, list(expected)), SMALL)
+        hint = "collect until the batch is full or the window is over; then call compute once for all of it"
+        report.expect("the sizes of the batches", [largest] * 2, [len(each) for each in calls.calls], hint)
+        stats = api.get("/stats", hint="count where compute is called")
+        stats.expect(200, "GET /stats afterwards", json={"calls": 2, "largest": largest})
 
-    def close(self) -> None:
-        self.notes.append("closed")
 
-    @contextmanager
-    def loads_in_the_end(self) -> Iterator[None]:
-        """A start that waits for the model shall not wait for ever."""
-        timer = Timer(3, self.may_load.set)
-        timer.start()
+def _together(api: Probe, numbers: list[int]) -> dict[int, tuple[Any, Any]]:
+    """Status and JSON of POST /predict for each number, asked at the same time."""
+    answers = at_once(lambda x: api.post("/predict", json={"x": x}), numbers)
+    return {number: (answer.status, answer.json) for number, answer in zip(numbers, answers, strict=True)}
+
+
+def line(report: Report, make: Callable) -> None:
+    """make(work, seconds, places): GET /jobs/{number}, one at a time, `places` may wait; GET /line counts them."""
+    places, seconds, salt = randint(3, 5), uniform(1.5, 9.5), randint(1000, 9999)
+    work, numbers = Held(partial(_product, salt)), sample(range(1, 99), 1 + places)
+    pool = ThreadPoolExecutor(1 + places)
+    with made(report, make, work, seconds, places, seconds=held.LIMIT) as api, pool:
+        api.get("/line", hint="add GET /line; both are 0").require(200, "GET /line at the start", json=EMPTY)
+        asked = []
         try:
-            yield
+            for waiting, number in enumerate(numbers):
+                asked.append(pool.submit(api.get, f"/jobs/{number}", timeout=SECONDS))
+                if (actual := _line_of(api, waiting, work)) != {"running": 1, "waiting": waiting}:
+                    break
+            expected, what = {"running": 1, "waiting": places}, f"GET /line when 1 runs and {places} wait"
+            hint = "work runs in a thread, behind a lock: running is 0 or 1, waiting is everybody else in the line"
+            report.require(what, expected, "work ran on the event loop" if work.on_loop else actual, hint)
+            more = at_once(api.get, [f"/jobs/{number}" for number in range(1, 6)])
+            hint = "before the wait for the lock: is a place left? If not, raise HTTPException(503)"
+            statuses = dict(Counter(answer.status for answer in more))
+            if report.expect("5 more are refused at once", {503: 5}, statuses, hint):
+                waits = {answer.headers.get("Retry-After") for answer in more}
+                hint = FIT.format(1 + places, seconds)
+                report.expect("... with Retry-After", {str(ceil((1 + places) * seconds))}, waits, hint)
         finally:
-            timer.cancel()
-            self.may_load.set()
-            self.may_answer.set()
+            work.release()
+        for number, each in zip(numbers, asked, strict=True):
+            hint = 'return {"result": ...} with what work gave'
+            each.result().expect(200, json={"result": salt * number}, hint=hint)
+        report.expect("... first come, first served", numbers, work.calls, "asyncio.Lock keeps the order")
+        hint = "answer 422 for work's ValueError, and give the place back whatever happens: try ... finally"
+        actual = [api.get("/jobs/0").status for _ in range(places + 2)]
+        report.expect("work raises ValueError, again and again", [422] * (places + 2), actual, hint)
+        api.get("/line", hint=hint).expect(200, "GET /line after that", json=EMPTY)
 
 
-def service(report: Report, make_service: Callable[[Callable], Any]) -> None:
-    """make_service(load_model): an app with /health, /ready, POST /labels and POST /drain, watched to its end."""
-    model = _Model()
-    with model.loads_in_the_end(), made(report, make_service, model.load, seconds=LIMIT) as api:
-        _check_start(api, model)
-        _check_stop(api, model)
-    right = model.notes[-1:] == ["closed"] and model.notes.count("closed") == 1
-    actual = "once, at the end" if right else model.notes
-    report.expect("stopped: when model.close() was called", "once, at the end", actual, CLOSED)
+def _line_of(api: Probe, waiting: int, work: Held) -> Any:
+    """What GET /line says, once it is as expected or time is up."""
+    actual, end = None, monotonic() + held.LIMIT
+    while actual != {"running": 1, "waiting": waiting} and not work.on_loop and monotonic() < end:
+        actual = api.get("/line").json
+    return actual
 
 
-def _post(api: Probe, data: bytes) -> Answer:
-    return api.post("/labels", files={"file": data})
+def _product(salt: int, number: int) -> int:
+    if not number:
+        raise ValueError("there is no job 0")
+    return salt * number
 
 
-def _check_start(api: Probe, model: _Model) -> None:
-    """What the app says while the model loads, and after that."""
-    start = "after the model" if model.may_load.is_set() else "before the model"
-    api.report.require("when it starts", "before the model", start, AT_ONCE)
-    health = api.get("/health", missing="add the route, which asks for nothing", hint=AT_ONCE)
-    health.require(200, "while the model loads: GET /health")
-    hint = "there is no model yet: say 503"
-    api.get("/ready", hint=hint).require(503, "while the model loads: GET /ready")
-    early = _post(api, b"early")
-    early.expect(503, "while the model loads: POST /labels", TOO_EARLY, headers=("Retry-After",))
-    model.may_load.set()
-    ready = _await(lambda: api.get("/ready"), 200)
-    ready.require(200, "once it is loaded: GET /ready", "keep what load_model() returns")
-    labels = _post(api, b"a picture")
-    hint = "return model(data), as a list"
-    labels.require(200, "once it is loaded: POST /labels", hint, json=model.labels)
-
-
-def _check_stop(api: Probe, model: _Model) -> None:
-    """A picture is in work when /drain comes, and still when the server is stopped."""
-    late = "it only changes what /ready says: not everybody has heard of it, so go on answering"
-    with ThreadPoolExecutor(2) as pool:
-        held = pool.submit(_post, api, b"held")
-        try:
-            model.working.wait(LIMIT)
-            hint = "the model must not work on the event loop: def, or await asyncio.to_thread(model, data)"
-            api.get("/health", hint=hint).require(200, "while a picture is in work: GET /health")
-            hint = "it answers at once, and waits for nobody"
-            api.post("/drain").require(range(200, 300), "POST /drain answers with a 2..", hint)
-            api.get("/ready", hint=late).expect(503, "after /drain: GET /ready")
-            api.get("/health", hint=late).expect(200, "after /drain: GET /health")
-            _post(api, b"a late one").expect(200, "after /drain: POST /labels", late, json=model.labels)
-            stop = pool.submit(api.stop)
-            _await(lambda: api.get("/health"), NO_ANSWER)
-            model.may_answer.set()
-            hint = "nothing may take the model away while a picture is in work"
-            held.result().expect(200, "stopped: the picture in work is answered", hint, json=model.labels)
-            stop.result()
-        finally:
-            model.may_answer.set()
-
-
-def _await(ask: Callable[[], Answer], status: int | str) -> Answer:
-    """The first answer with this status, or the last one when time is up."""
-    deadline = monotonic() + LIMIT
-    while (answer := ask()).status != status and monotonic() < deadline:
-        sleep(0.01)
-    return answer
-
-
-EXERCISES = {"1": dockerfile, "2": service, "3": smoke}
+EXERCISES = {"1": batches, "2": line}

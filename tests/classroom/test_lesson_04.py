@@ -1,255 +1,316 @@
-"""The checks of lesson 4, both ways: solutions pass, the skeletons and typical mistakes get the right hint."""
+"""The checks of lesson 4, both ways: solutions pass; skeletons and typical mistakes fail with the right hint."""
 
-import threading
-from contextlib import asynccontextmanager, suppress
-from itertools import count
-from typing import Annotated
+import time
+from typing import Annotated, Literal
 
-import numpy as np
 import pytest
-from fastapi import FastAPI, HTTPException, Query, UploadFile
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
-from sklearn.datasets import load_digits
-from sklearn.neighbors import KNeighborsClassifier
+from fastapi import Depends, FastAPI, HTTPException, Query, Response
+from sqlalchemy import URL, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import registry
+from sqlmodel import Field, Session, SQLModel, create_engine, func, select
 
 from classroom.checks import check
-from yololab import decode
-from yololab.errors import LabError
 
-# ---------------------------------------------------------------- exercise 1
+LOOK = 0.02  # seconds that a look before the leap takes, so that the race is sure to be lost
 
 
-class Loose(BaseModel):
-    amount: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
-    hour: Annotated[int, Field(ge=0, le=23)]
-    abroad: bool
-    failed_tries: Annotated[int, Field(ge=0, le=20)]
+class Base(SQLModel, registry=registry()):
+    pass
 
 
-class Payment(Loose):
-    model_config = ConfigDict(extra="forbid")
+class Album(Base, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
 
 
-async def refuse(request, error):
-    mistakes = [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()]
-    return JSONResponse({"detail": mistakes}, 422)
+class Loose(Base, table=True):  # an album without the constraint
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
 
 
-def score(payment):
-    """What stands for the model: it need not be a good one."""
-    night = payment.hour < 6
-    return min(payment.amount / 20_000 + 0.1 * payment.failed_tries + 0.1 * payment.abroad + 0.1 * night, 1)
+class Camera(Base, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    place: str
+    active: bool
 
 
-def fraud_app(schema=Payment, *, load="lifespan", handler=True, decide=None, predict=score, model=None):
-    loads, lock = [], threading.Lock()
+class Hit(Base, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    label: str
+    confidence: float
 
-    @asynccontextmanager
-    async def lifespan(app):
-        if load == "lifespan":
-            loads.append(1)
-        yield
 
-    handlers = {RequestValidationError: refuse} if handler else {}
-    app = FastAPI(lifespan=lifespan, exception_handlers=handlers)
-    name = {"name": "fraud", "version": "1"} if model is None else model
+@pytest.fixture
+def session_dependency(tmp_path):
+    """A dependency that gives sessions of a new database."""
+    engine = create_engine(URL.create("sqlite", database=str(tmp_path / "test.db")), connect_args={"timeout": 30})
+    Base.metadata.create_all(engine)
 
-    @app.get("/v1/model")
-    def card():
-        return name | {"loads": len(loads)}
+    def get_session():
+        with Session(engine) as session:
+            yield session
 
-    @app.post("/v1/fraud")
-    def fraud(payment: schema, threshold: Annotated[float, Query(ge=0, le=1)] = 0.5):
-        with lock:
-            if load == "request" or (load == "lazy" and not loads):
-                loads.append(1)
-        probability = predict(payment)
-        decision = probability >= threshold if decide is None else decide(probability)
-        return {"probability": probability, "threshold": threshold, "fraud": decision, "model": name}
+    yield Depends(get_session)
+    engine.dispose()
+
+
+def unrefreshed(session, row):
+    session.add(row)
+    session.commit()
+    return row
+
+
+def store(session, row):
+    session.refresh(unrefreshed(session, row))
+    return row
+
+
+# --- exercise 1
+
+
+class AlbumIn(SQLModel):
+    name: str = Field(min_length=1, max_length=50)
+
+
+class AnyAlbum(SQLModel):
+    name: str
+
+
+def conflict(session, album):
+    try:
+        return store(session, album)
+    except IntegrityError:
+        session.rollback()
+        raise HTTPException(409) from None
+
+
+def look(session, album):
+    if session.exec(select(type(album)).where(type(album).name == album.name)).first():
+        raise HTTPException(409)
+    time.sleep(LOOK)
+    return store(session, album)
+
+
+def broken(session, album):
+    return store(session, AnyAlbum(name=album.name))
+
+
+def forgetful_look(session, album):
+    """A look that knows nothing of the database, only that every album is new."""
+    return store(session, album)
+
+
+def album_app(dependency, Table=Album, insert=conflict, Model=AlbumIn, location="/albums/{}", after_delete=204):
+    app = FastAPI()
+
+    @app.post("/albums", status_code=201)
+    def create(new: Model, response: Response, session: Session = dependency):
+        album = insert(session, Table(name=new.name))
+        response.headers["Location"] = location.format(album.id)
+        return album
+
+    @app.get("/albums/{number}")
+    def read(number: int, session: Session = dependency):
+        return session.get(Table, number) or Response(status_code=404)
+
+    @app.delete("/albums/{number}", status_code=after_delete)
+    def remove(number: int, session: Session = dependency):
+        album = session.get(Table, number)
+        if album is None:
+            raise HTTPException(404)
+        session.delete(album)
+        session.commit()
 
     return app
 
 
-def test_fraud_solution_passes(capsys):
-    assert check("04.1", fraud_app()).ok
-    assert "well done" in capsys.readouterr().out
+def test_albums_solution_passes(session_dependency):
+    app = album_app(session_dependency)
+    assert check("04.1", app).ok
+    assert check("04.1", app).ok  # also on a database that holds something
 
 
-def test_fraud_solution_passes_a_second_time_though_the_lifespan_runs_again():
-    app = fraud_app()
-    assert check("04.1", app).ok and check("04.1", app).ok
+def test_a_rule_that_is_broken_without_a_race_is_not_raced(session_dependency):
+    report = check("04.1", album_app(session_dependency, Table=Loose, insert=forgetful_look))
+    assert not any("8 clients" in text for _, text in report.lines)
 
 
-def test_fraud_skeleton_is_told_to_add_the_route(capsys):
-    assert not check("04.1", FastAPI()).ok
-    out = capsys.readouterr().out
-    assert "@app.get('/v1/model')" in out and out.count("NOT YET") == 1
-
-
-def test_fraud_without_the_second_route(capsys):
-    app = FastAPI()
-    app.get("/v1/model")(lambda: {"name": "fraud", "version": "1", "loads": 1})
-    assert not check("04.1", app).ok
-    assert "@app.post('/v1/fraud')" in capsys.readouterr().out
+def test_albums_skeleton_is_told_to_add_the_route(capsys):
+    report = check("04.1", FastAPI())
+    assert not report.ok and len(report.lines) == 1
+    assert ".post('/albums', status_code=201)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("app", "hint"),
+    "mistake, hint",
     [
-        (lambda: fraud_app(load="request"), "take the model from request.state"),
-        (lambda: fraud_app(load="lazy"), "load in the lifespan"),
-        (lambda: fraud_app(decide=lambda probability: probability >= 0.5), "the threshold of this request"),
-        (lambda: fraud_app(Loose), 'extra="forbid"'),
-        (lambda: fraud_app(predict=lambda payment: 1 - score(payment)), "the second probability is fraud's"),
-        (lambda: fraud_app(model={"name": "forest", "version": 2}), "both are texts"),
-        (lambda: fraud_app(predict=lambda payment: np.float32(score(payment))), "speaks of numpy"),
-    ],
-    ids=[
-        "a load for each request",
-        "a lazy load",
-        "a fixed threshold",
-        "unknown fields",
-        "the wrong class",
-        "no name",
-        "numpy's numbers",
+        ({"Table": Loose, "insert": look}, "a look before the insert proves nothing"),
+        ({"insert": look}, "a look before the insert proves nothing"),
+        ({"Table": Loose, "insert": forgetful_look}, "unique=True in the table"),
+        ({"insert": broken}, "the function is there and raised this error"),
+        ({"Model": AnyAlbum}, "a table model checks nothing"),
+        ({"location": "/album/{}"}, 'response.headers["Location"]'),
+        ({"after_delete": 200}, "status_code=204 in the decorator"),
     ],
 )
-def test_fraud_mistakes(app, hint, capsys):
-    assert not check("04.1", app()).ok
+def test_albums_mistakes(session_dependency, mistake, hint, capsys):
+    assert not check("04.1", album_app(session_dependency, **mistake)).ok
     assert hint in capsys.readouterr().out
 
 
-def test_fraud_whose_model_is_a_text(capsys):
+# --- exercise 2
+
+
+class CameraIn(SQLModel):
+    name: str = Field(min_length=1, max_length=50)
+    place: str = ""
+    active: bool = True
+
+
+class CameraPatch(SQLModel):
+    name: str = Field(default=None, min_length=1, max_length=50)
+    place: str = None
+    active: bool = None
+
+
+class Nullable(SQLModel):
+    name: str | None = None
+    place: str | None = None
+    active: bool | None = None
+
+
+def camera_app(dependency, put=None, patch=None, Patch=CameraPatch, save=store):
     app = FastAPI()
-    app.get("/v1/model")(lambda: {"name": "fraud", "version": "1", "loads": 1})
-    app.post("/v1/fraud")(lambda: {"probability": 0.1, "threshold": 0.5, "fraud": False, "model": "fraud"})
-    assert not check("04.1", app).ok
-    assert "both are texts" in capsys.readouterr().out
 
+    @app.post("/cameras", status_code=201)
+    def create(new: CameraIn, session: Session = dependency):
+        return store(session, Camera(**new.model_dump()))
 
-def test_fraud_without_limits(capsys):
-    class NoLimits(BaseModel):
-        model_config = ConfigDict(extra="forbid")
-        amount: float
-        hour: float
-        abroad: bool
-        failed_tries: int = 0
+    @app.get("/cameras/{number}")
+    def read(number: int, session: Session = dependency):
+        camera = session.get(Camera, number)
+        if camera is None:
+            raise HTTPException(404)
+        return camera
 
-    def predict(payment):
-        return min(max(score(payment), 0), 1)
+    if put:
 
-    assert not check("04.1", fraud_app(NoLimits, predict=predict)).ok
-    out = capsys.readouterr().out
-    assert "Field(ge=" in out and "declare the hour as an int" in out and "give no field a default" in out
+        @app.put("/cameras/{number}")
+        def replace(new: CameraIn, session: Session = dependency, camera: Camera = Depends(read)):  # noqa: B008
+            return save(session, camera.sqlmodel_update(put(new)))
 
+    if patch:
 
-def test_fraud_whose_refusal_cannot_be_written(capsys):
-    assert not check("04.1", fraud_app(handler=False)).ok
-    out = capsys.readouterr().out
-    assert "the handler of part 5" in out and out.count("NOT YET") == 1
-
-
-def test_fraud_that_keeps_a_request_in_a_global(capsys):
-    last, calls, together = [], count(), threading.Barrier(12)
-
-    def predict(payment):
-        last[:] = [payment]
-        if next(calls) and not together.broken:  # the first one comes alone
-            with suppress(threading.BrokenBarrierError):
-                together.wait(0.5)  # every other request of the burst writes meanwhile
-        return score(last[0])
-
-    assert not check("04.1", fraud_app(predict=predict)).ok
-    assert "keep nothing of a request in a global variable" in capsys.readouterr().out
-
-
-# ---------------------------------------------------------------- exercise 2
-
-
-def features(picture):
-    """Enough for the pictures of the check: a digit that fills its paper."""
-    import cv2
-
-    ink = 255 - cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    if ink.max() < 64:
-        raise ValueError("no ink")
-    return cv2.resize(ink, (8, 8), interpolation=cv2.INTER_AREA).ravel() / 255 * 16
-
-
-@pytest.fixture(scope="module")
-def model():
-    data = load_digits()
-    return KNeighborsClassifier(5).fit(data.images.reshape(-1, 64), data.target)
-
-
-def digits_app(model, prepare=features, *, sort=lambda p: np.argsort(-p, kind="stable"), low=1, errors=(415, 400, 422)):
-    app = FastAPI()
-    own = {415: errors[0], 400: errors[1]}
-
-    @app.post("/v1/digits")
-    def digits(file: UploadFile, top: Annotated[int, Query(ge=low, le=10)] = 3):
-        try:
-            row = prepare(decode(file.file.read()))
-        except LabError as error:
-            raise HTTPException(own[error.status], str(error)) from error
-        except ValueError as error:
-            raise HTTPException(errors[2], str(error)) from error
-        chances = model.predict_proba([row])[0]
-        entries = [{"digit": int(each), "probability": float(chances[each])} for each in sort(chances)[:top]]
-        digit = entries[0]["digit"] if entries else None
-        return {"digit": digit, "top": entries, "model": {"name": "digits", "version": "1"}}
+        @app.patch("/cameras/{number}")
+        def update(new: Patch, session: Session = dependency, camera: Camera = Depends(read)):  # noqa: B008
+            return save(session, camera.sqlmodel_update(patch(new)))
 
     return app
 
 
-def test_digits_solution_passes(model, capsys):
-    assert check("04.2", digits_app(model)).ok
-    assert "well done" in capsys.readouterr().out
+def everything(new):
+    return new.model_dump()
 
 
-def test_digits_skeleton_is_told_to_add_the_route(capsys):
-    assert not check("04.2", FastAPI()).ok
+def what_was_sent(new):
+    return new.model_dump(exclude_unset=True)
+
+
+def truthy(new):
+    return {key: value for key, value in new.model_dump().items() if value}
+
+
+def no_nulls(new):
+    return new.model_dump(exclude_none=True)
+
+
+def test_cameras_solution_passes(session_dependency):
+    assert check("04.2", camera_app(session_dependency, everything, what_was_sent)).ok
+
+
+def test_cameras_skeleton_lacks_both(session_dependency, capsys):
+    assert not check("04.2", camera_app(session_dependency)).ok
     out = capsys.readouterr().out
-    assert "@app.post('/v1/digits')" in out and out.count("NOT YET") == 1
+    assert "@cameras.put('/cameras/{number}')" in out and "@cameras.patch(" in out and "ok       POST" in out
 
 
 @pytest.mark.parametrize(
-    ("changed", "hint"),
+    "put, patch, Patch, hint",
     [
-        ({"prepare": lambda picture: features(255 - picture)}, "the function that the training used"),
-        ({"prepare": lambda picture: 0.01 * features(picture)}, "the function that the training used"),
-        ({"errors": (400, 400, 422)}, "knows its .status"),
-        ({"errors": (415, 422, 422)}, "knows its .status"),
-        ({"errors": (415, 400, 400)}, "say 422 then"),
-        ({"sort": np.argsort}, "np.argsort(-probabilities)"),
-        ({"low": 0}, "Query(ge=1, le=10)"),
+        (what_was_sent, what_was_sent, CameraPatch, "copy all its fields, those left out as well"),
+        (everything, everything, CameraIn, "model_dump(exclude_unset=True) holds the fields that came"),
+        (everything, truthy, CameraPatch, "do not ask `if value:`"),
+        (everything, no_nulls, Nullable, "defaults are not checked"),
     ],
-    ids=["negative", "not scaled", "400 for a text", "422 for half", "400 for blank", "rising", "top=0"],
 )
-def test_digits_mistakes(model, changed, hint, capsys):
-    assert not check("04.2", digits_app(model, **changed)).ok
+def test_cameras_mistakes(session_dependency, put, patch, Patch, hint, capsys):
+    assert not check("04.2", camera_app(session_dependency, put, patch, Patch)).ok
     assert hint in capsys.readouterr().out
 
 
-def test_digits_whose_top_is_no_list_of_objects(capsys):
+def test_cameras_answered_without_a_refresh(session_dependency, capsys):
+    assert not check("04.2", camera_app(session_dependency, everything, what_was_sent, save=unrefreshed)).ok
+    assert capsys.readouterr().out.count("session.refresh, or a response_model") == 2
+
+
+# --- exercise 3
+
+ORDERS = {"id": Hit.id, "-id": Hit.id.desc(), "confidence": Hit.confidence, "-confidence": Hit.confidence.desc()}
+
+
+class HitIn(SQLModel):
+    label: str
+    confidence: float
+
+
+def hit_app(dependency, tie=Hit.id, by_label=lambda label: Hit.label == label, total="all", most=100, listed=True):
     app = FastAPI()
-    answer = {"digit": 3, "top": {"3": 0.8, "5": 0.1, "1": 0.1}, "model": {"name": "digits", "version": "1"}}
-    app.post("/v1/digits")(lambda: answer)
-    assert not check("04.2", app).ok
-    out = capsys.readouterr().out
-    assert "answer a list" in out and out.count("NOT YET") == 1
+
+    @app.post("/detections", status_code=201)
+    def create(new: HitIn, session: Session = dependency):
+        return store(session, Hit(**new.model_dump()))
+
+    def find(
+        session: Session = dependency,
+        label: str | None = None,
+        min_confidence: Annotated[float, Query(ge=0, le=1)] = 0,
+        sort: Literal["id", "-id", "confidence", "-confidence"] = "id",
+        limit: Annotated[int, Query(ge=1, le=most)] = 20,
+        offset: Annotated[int, Query(ge=0)] = 0,
+    ):
+        chosen = select(Hit).where(Hit.confidence >= min_confidence)
+        if label is not None:
+            chosen = chosen.where(by_label(label))
+        count = session.exec(select(func.count()).select_from(chosen.subquery())).one()
+        items = session.exec(chosen.order_by(ORDERS[sort], tie).limit(limit).offset(offset)).all()
+        return {"total": count if total == "all" else len(items), "items": items}
+
+    if listed:
+        app.get("/detections")(find)
+    return app
 
 
-def test_digits_that_trusts_the_name(model, capsys):
-    app, right = FastAPI(), digits_app(model).routes[-1].endpoint
+def test_hits_solution_passes(session_dependency):
+    assert check("04.3", hit_app(session_dependency)).ok
 
-    @app.post("/v1/digits")
-    def digits(file: UploadFile, top: Annotated[int, Query(ge=1, le=10)] = 3):
-        if not file.filename.endswith(".png"):
-            raise HTTPException(415, "not a PNG")
-        return right(file, top)
 
-    assert not check("04.2", app).ok
-    assert "look at the bytes only" in capsys.readouterr().out
+def test_hits_skeleton_lacks_the_list(session_dependency, capsys):
+    report = check("04.3", hit_app(session_dependency, listed=False))
+    assert not report.ok and [right for right, _ in report.lines] == [True, True, False]
+    assert '{"total": ..., "items": [...]}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "mistake, hint",
+    [
+        ({"tie": Hit.id.desc()}, "order_by takes two columns"),
+        ({"total": "page"}, "total counts all that fit"),
+        ({"by_label": lambda label: text(f"label = '{label}'")}, "never build SQL from a text"),
+        ({"most": 1000}, "Query(ge=..., le=...)"),
+    ],
+)
+def test_hits_mistakes(session_dependency, mistake, hint, capsys):
+    assert not check("04.3", hit_app(session_dependency, **mistake)).ok
+    assert hint in capsys.readouterr().out

@@ -1,247 +1,318 @@
-"""The checks of lesson 7, both ways: a solution passes; the skeleton and typical mistakes get the right hint."""
+"""Lesson 7's checks, both ways: the solutions pass; the skeletons and typical mistakes fail with the right hint."""
 
-import time
-from hashlib import sha256
-from secrets import compare_digest, token_hex
-from typing import Annotated
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 
-import jwt
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException, Security, UploadFile
-from fastapi.security import APIKeyHeader, OAuth2PasswordBearer, OAuth2PasswordRequestForm, SecurityScopes
-from pwdlib import PasswordHash
+from fastapi import FastAPI, HTTPException
 
-from classroom.checks import check
-from yololab import Detector, decode
-from yololab.errors import LabError
-
-LABELS = Detector("starter").labels
-HASHER = PasswordHash.recommended()
-NOBODY = HASHER.hash(token_hex(16))
+from classroom.checks import check, held, lesson_07
 
 
-def keyed(opens, challenge=True):
-    """The function of exercise 1, whose door is `opens(given, hashes)`."""
-
-    def make(hashes):
-        app = FastAPI()
-        app.get("/health")(lambda: {"status": "ok"})
-
-        def caller(given: Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False))]):
-            if not opens(given or "", hashes):
-                raise HTTPException(401, headers={"WWW-Authenticate": "APIKey"} if challenge else None)
-
-        app.get("/v1/labels", dependencies=[Depends(caller)])(lambda: {"labels": LABELS})
-        return app
-
-    return make
-
-
-def keyed_that_requires_the_header(hashes):
-    """The function of exercise 1, with a header that FastAPI itself asks for."""
+def slow_app(route):
+    """An app with /health and the given function for GET /slow/{number}."""
     app = FastAPI()
-    app.get("/health")(lambda: {"status": "ok"})
 
-    @app.get("/v1/labels")
-    def labels(x_api_key: Annotated[str, Header()]):
-        if not right_key(x_api_key, hashes):
-            raise HTTPException(401, headers={"WWW-Authenticate": "APIKey"})
-        return {"labels": LABELS}
+    @app.get("/health")
+    async def alive():
+        return {"status": "alive"}
+
+    app.get("/slow/{number}")(route)
+    return app
+
+
+def with_def(slow):
+    def route(number: int):
+        return {"result": slow(number)}
+
+    return slow_app(route)
+
+
+def with_to_thread(slow):
+    async def route(number: int):
+        return {"result": await asyncio.to_thread(slow, number)}
+
+    return slow_app(route)
+
+
+def with_executor(slow):
+    pool = ThreadPoolExecutor(5)
+
+    async def route(number: int):
+        return {"result": await asyncio.get_running_loop().run_in_executor(pool, slow, number)}
+
+    return slow_app(route)
+
+
+@pytest.mark.parametrize("make", [with_def, with_to_thread, with_executor])
+def test_fix_solutions_pass(make):
+    assert check("07.1", make).ok
+
+
+def test_fix_skeleton_blocks_the_loop(capsys):
+    def make(slow):
+        async def route(number: int):
+            return {"result": slow(number)}
+
+        return slow_app(route)
+
+    assert not check("07.1", make).ok
+    assert "a plain def, or await asyncio.to_thread" in capsys.readouterr().out
+
+
+def test_fix_with_a_thread_that_the_loop_waits_for(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 2)
+
+    def make(slow):
+        async def route(number: int):
+            with ThreadPoolExecutor(1) as pool:
+                return {"result": pool.submit(slow, number).result()}
+
+        return slow_app(route)
+
+    assert not check("07.1", make).ok
+    out = capsys.readouterr().out
+    assert "no answer" in out and "nothing that blocks belongs on the loop" in out
+
+
+def test_fix_with_a_lock_around_the_slow_part(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 2)
+
+    def make(slow):
+        lock = threading.Lock()
+
+        def route(number: int):
+            with lock:
+                return {"result": slow(number)}
+
+        return slow_app(route)
+
+    assert not check("07.1", make).ok
+    assert "is there a lock" in capsys.readouterr().out
+
+
+def test_fix_that_does_not_wait_for_the_result(capsys):
+    def make(slow):
+        async def route(number: int):
+            threading.Thread(target=slow, args=(number,)).start()
+            return {"result": None}
+
+        return slow_app(route)
+
+    assert not check("07.1", make).ok
+    assert "is an await missing?" in capsys.readouterr().out
+
+
+def test_fix_that_forgets_the_await(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 0.5)
+
+    def make(slow):
+        async def route(number: int):
+            asyncio.to_thread(slow, number).close()  # closed, so that Python does not warn of it
+            return {"result": None}
+
+        return slow_app(route)
+
+    assert not check("07.1", make).ok
+    assert "calls nothing without an await" in capsys.readouterr().out
+
+
+def test_fix_that_never_calls_slow(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 0.5)
+    assert not check("07.1", lambda slow: FastAPI()).ok
+    assert "call slow(number) in the route" in capsys.readouterr().out
+
+
+def trial_app(detect, claim, give_back, whole=None, number_of=lambda number: number):
+    """An app with POST /trial: `claim()` gives a number or None; `whole` is a lock around everything."""
+    app = FastAPI()
+
+    @app.post("/trial")
+    def trial():
+        with whole or nullcontext():
+            number = claim()
+            if number is None:
+                raise HTTPException(429, "The trial is used up.")
+            try:
+                return {"result": detect(), "number": number_of(number)}
+            except ValueError as error:
+                give_back(number)
+                raise HTTPException(422, str(error)) from error
 
     return app
 
 
-def right_key(given, hashes):
-    digest = sha256(given.encode()).hexdigest()
-    return any(compare_digest(digest, each) for each in hashes)
+def exact(quota, detect, **mistake):
+    free, lock = list(range(quota, 0, -1)), threading.Lock()
+
+    def claim():
+        with lock:
+            return free.pop() if free else None
+
+    def give_back(number):
+        with lock:
+            free.append(number)
+
+    return trial_app(detect, claim, mistake.pop("give_back", give_back), **mistake)
 
 
-def test_keyed_solution_passes(capsys):
-    assert check("07.1", keyed(right_key)).ok
-    assert "well done" in capsys.readouterr().out
+def exact_on_the_loop(quota, detect):
+    """No await between look and take: on one loop that is exact without a lock."""
+    app, free = FastAPI(), list(range(quota, 0, -1))
+
+    @app.post("/trial")
+    async def trial():
+        if not free:
+            raise HTTPException(429, "The trial is used up.")
+        number = free.pop()
+        try:
+            return {"number": number, "result": await asyncio.to_thread(detect)}
+        except ValueError as error:
+            free.append(number)
+            raise HTTPException(422, str(error)) from error
+
+    return app
 
 
-def test_keyed_by_a_middleware_passes():
-    def make(hashes):
-        app = keyed(lambda given, hashes: True)(hashes)
-
-        @app.middleware("http")
-        async def door(request, call_next):
-            from fastapi.responses import JSONResponse
-
-            given = request.headers.get("x-api-key", "").encode("latin-1")
-            if request.url.path != "/health" and sha256(given).hexdigest() not in hashes:
-                return JSONResponse({"detail": "no"}, 401, {"WWW-Authenticate": "Key"})
-            return await call_next(request)
-
-        return app
-
-    assert check("07.1", make).ok
+@pytest.mark.parametrize("make", [exact, exact_on_the_loop])
+def test_trial_solutions_pass(make):
+    assert check("07.2", make).ok
 
 
-@pytest.mark.parametrize(
-    ("make", "hint"),
-    [
-        (keyed(lambda given, hashes: True), "compare the SHA-256 of the whole header"),  # the skeleton
-        (keyed(lambda given, hashes: given in hashes), "hash what came in X-API-Key"),
-        (keyed(lambda given, hashes: given in hashes or right_key(given, hashes)), "is no key itself"),
-        (keyed(lambda given, hashes: right_key(given, hashes) or 0 < len(given) < 30), "the whole header"),
-        (keyed_that_requires_the_header, "a missing one is no 422"),
-        (keyed(lambda given, hashes: given.isascii() and right_key(given, hashes), challenge=False), "with each 401"),
-        (lambda hashes: FastAPI(), "put the check on one route only"),
-        (lambda hashes: None, "return app"),
-        (FastAPI(), "the check needs the function"),
-    ],
-)
-def test_keyed_mistakes_get_a_hint(make, hint, capsys):
-    assert not check("07.1", make).ok
-    assert hint in capsys.readouterr().out
+def test_trial_skeleton_gives_too_many(capsys):
+    def make(quota, detect):
+        app, used = FastAPI(), []
 
-
-def test_keyed_that_breaks_on_an_umlaut(capsys):
-    keys = keyed(lambda given, hashes: compare_digest(given, "key") or right_key(given, hashes))
-    assert not check("07.1", keys).ok
-    assert "a key with an umlaut is refused with 401\n           expected: 401\n           actual:   500" in (
-        capsys.readouterr().out
-    )
-
-
-def login(**changed):
-    """The function of exercise 2; `changed` puts a mistake in the place of one decision."""
-
-    def fits(users, form):
-        user = users.get(form.username)
-        return HASHER.verify(form.password, user["hash"] if user else NOBODY) and user is not None
-
-    def granted(asked, own):
-        return [scope for scope in own if scope in asked or not asked]
-
-    def claims_of(token, key):
-        return jwt.decode(token, key, ["HS256"], audience="lab", options={"require": ["exp", "aud", "sub"]})
-
-    do = {"fits": fits, "granted": granted, "claims_of": claims_of, "forbidden": 403} | changed
-    bearer = OAuth2PasswordBearer("token")
-
-    def make(users, key):
-        app = FastAPI()
-
-        def user(needed: SecurityScopes, token: Annotated[str, Depends(bearer)]):
-            try:
-                claims = do["claims_of"](token, key)
-            except jwt.InvalidTokenError:
-                raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
-            if not set(needed.scopes) <= set(claims["scope"].split()):
-                raise HTTPException(do["forbidden"], headers={"WWW-Authenticate": "Bearer"})
-            return claims["sub"]
-
-        @app.post("/token")
-        def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]):
-            if not do["fits"](users, form):
-                raise HTTPException(400, "wrong name or password")
-            scope = " ".join(do["granted"](form.scopes, users[form.username]["scopes"]))
-            claims = {"sub": form.username, "scope": scope, "aud": "lab", "exp": int(time.time()) + 600}
-            return {"access_token": jwt.encode(claims, key, "HS256"), "token_type": "bearer", "scope": scope}
-
-        @app.get("/me")
-        def me(name: Annotated[str, Security(user)]):
-            return {"name": name}
-
-        @app.get("/admin")
-        def admin(name: Annotated[str, Security(user, scopes=["admin"])]):
-            return {"hello": name}
+        @app.post("/trial")
+        def trial():
+            if len(used) >= quota:
+                raise HTTPException(429, "The trial is used up.")
+            result = detect()
+            used.append(result)
+            return {"number": len(used), "result": result}
 
         return app
 
-    return make
-
-
-def test_login_solution_passes(capsys):
-    assert check("07.2", login()).ok
-    assert "well done" in capsys.readouterr().out
-
-
-def early_end(users, form):
-    return form.username in users and HASHER.verify(form.password, users[form.username]["hash"])
-
-
-def tells_who_is_unknown(users, form):
-    if form.username not in users:
-        HASHER.verify(form.password, NOBODY)
-        raise HTTPException(404, "no such user")
-    return early_end(users, form)
-
-
-def never_refuses(users, form):
-    user = users.get(form.username)
-    HASHER.verify(form.password, user["hash"] if user else NOBODY)
-    return True
-
-
-@pytest.mark.parametrize(
-    ("make", "hint"),
-    [
-        (lambda users, key: FastAPI(), "OAuth2PasswordRequestForm"),  # the skeleton
-        (login(granted=lambda asked, own: asked or own), "grant what was asked for AND"),
-        (login(fits=early_end), "the hash of a random password"),
-        (login(fits=tells_who_is_unknown), "one answer whether the name or the password"),
-        (login(fits=never_refuses), "act on what verify returns"),
-        (login(forbidden=401), "403 says"),
-        (login(claims_of=lambda token, key: jwt.decode(token, options={"verify_signature": False})), "'require'"),
-        (login(claims_of=lambda token, key: jwt.decode(token, key, ["HS256"], audience="lab")), "'require'"),
-        (login(claims_of=lambda token, key: jwt.decode(token, key, ["HS256"])), "audience='lab'"),
-    ],
-)
-def test_login_mistakes_get_a_hint(make, hint, capsys):
     assert not check("07.2", make).ok
-    assert hint in capsys.readouterr().out
+    assert "look and take under one lock" in capsys.readouterr().out
 
 
-def uploader(limit=2**20, **changed):
-    """The function of exercise 3, with one mistake in it for each name in `changed`."""
+def test_trial_that_holds_its_lock_while_it_works(capsys):
+    assert not check("07.2", lambda quota, detect: exact(quota, detect, whole=threading.Lock())).ok
+    assert "do not hold the lock, or the loop" in capsys.readouterr().out
 
-    def make(folder):
-        app = FastAPI(max_body_size=limit)
 
-        @app.post("/upload", status_code=201)
-        def upload(file: UploadFile):
-            data = file.file.read()
-            if changed.get("counts_late") and len(data) > 2**20:
-                raise HTTPException(413)
-            name = file.filename if changed.get("their_name") else token_hex(8) + ".jpg"
-            if changed.get("writes_first"):
-                (folder / name).write_bytes(data)
+def test_trial_that_keeps_the_number_of_a_failure(capsys):
+    assert not check("07.2", lambda quota, detect: exact(quota, detect, give_back=lambda number: None)).ok
+    assert "must not cost a place" in capsys.readouterr().out
+
+
+def test_trial_that_counts_down_after_a_failure(capsys):
+    def make(quota, detect):
+        used, lock = [], threading.Lock()
+
+        def claim():
+            with lock:
+                if len(used) < quota:
+                    used.append("place")
+                    return len(used)
+
+        return trial_app(detect, claim, lambda number: used.pop())
+
+    assert not check("07.2", make).ok
+    assert "put back its own number" in capsys.readouterr().out
+
+
+def test_trial_that_counts_exactly_and_numbers_later(capsys):
+    def make(quota, detect):
+        left = ["place"] * quota
+
+        def claim():
+            return left.pop() if left else None
+
+        return trial_app(detect, claim, left.append, number_of=lambda place: quota - len(left))
+
+    assert not check("07.2", make).ok
+    assert "in the same locked step" in capsys.readouterr().out
+
+
+def bounded_app(places, work, headers=("1",), semaphore=None, blocking=False, leaks=False):
+    """An app with GET /tasks/{number}, bounded by a semaphore that is asked, or waited for."""
+    app = FastAPI()
+    semaphore = semaphore or threading.Semaphore(places)
+
+    @app.get("/tasks/{number}")
+    def route(number: int):
+        if not semaphore.acquire(blocking=blocking):
+            raise HTTPException(503, "Busy.", headers=dict(zip(["Retry-After"], headers, strict=False)))
+        failed = True
+        try:
+            result = work(number)
+            failed = False
+            return {"result": result}
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        finally:
+            if not (leaks and failed):
+                semaphore.release()
+
+    return app
+
+
+def bounded_on_the_loop(places, work):
+    app, free = FastAPI(), asyncio.Semaphore(places)
+
+    @app.get("/tasks/{number}")
+    async def route(number: int):
+        if free.locked():
+            raise HTTPException(503, "Busy.", headers={"Retry-After": "10"})
+        async with free:
             try:
-                decode(data, **({} if changed.get("any_size") else {"max_pixels": 16_000_000}))
-            except LabError as error:
-                raise HTTPException(415 if changed.get("one_status") else error.status) from None
-            if not changed.get("keeps_nothing"):
-                (folder / name).write_bytes(data)
-            return {"name": name}
+                return {"result": await asyncio.to_thread(work, number)}
+            except ValueError as error:
+                raise HTTPException(422, str(error)) from error
 
-        return app
-
-    return make
+    return app
 
 
-def test_uploader_solution_passes(capsys):
-    assert check("07.3", uploader()).ok
-    assert "well done" in capsys.readouterr().out
+@pytest.mark.parametrize("make", [bounded_app, bounded_on_the_loop])
+def test_bounded_solutions_pass(make):
+    assert check("07.3", make).ok
 
 
-@pytest.mark.parametrize(
-    ("make", "hint"),
-    [
-        (lambda folder: FastAPI(), "status_code=201"),  # no route
-        (uploader(their_name=True), "never file.filename"),
-        (uploader(limit=None), "max_body_size"),
-        (uploader(limit=None, counts_late=True), "max_body_size"),
-        (uploader(any_size=True), "reads the header first"),
-        (uploader(one_status=True), "each LabError has its status"),
-        (uploader(writes_first=True), "look first, write afterwards"),
-        (uploader(limit=2**16), "a picture called large.jpg is taken"),
-        (uploader(keeps_nothing=True), "write each under a name of your own"),
-    ],
-)
-def test_uploader_mistakes_get_a_hint(make, hint, capsys):
-    assert not check("07.3", make).ok
-    assert hint in capsys.readouterr().out
+def test_bounded_skeleton_lets_everybody_in(capsys):
+    assert not check("07.3", partial(bounded_app, semaphore=threading.Semaphore(100))).ok
+    assert "look whether a place is free" in capsys.readouterr().out
+
+
+def test_bounded_that_lets_them_wait(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 2)
+    assert not check("07.3", partial(bounded_app, blocking=True)).ok
+    assert "rather than wait for one" in capsys.readouterr().out
+
+
+def test_bounded_with_one_place_only(capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 0.5)
+    assert not check("07.3", lambda places, work: bounded_app(1, work)).ok
+    assert "call work(number) in a thread" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("headers", [(), ("0",), ("soon",)])
+def test_bounded_without_a_good_retry_after(headers, capsys):
+    assert not check("07.3", partial(bounded_app, headers=headers)).ok
+    assert '"Retry-After": "1"' in capsys.readouterr().out
+
+
+def test_bounded_that_loses_a_place_with_each_error(capsys):
+    assert not check("07.3", partial(bounded_app, leaks=True)).ok
+    assert "give the place back whatever happens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", [FastAPI(), "http://127.0.0.1:9", lambda *args: None])
+@pytest.mark.parametrize("number", lesson_07.EXERCISES)
+def test_what_is_no_function_that_makes_an_app(number, target, capsys):
+    assert not check(f"05.{number}", target).ok
+    assert "check needs the function" in capsys.readouterr().out

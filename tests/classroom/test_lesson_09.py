@@ -1,193 +1,383 @@
-"""Lesson 9's checks, both ways: solutions pass; skeletons and typical mistakes fail with the right hint."""
+"""The checks of lesson 9, both ways: solutions pass; skeletons and typical mistakes fail with the right hint."""
 
+import asyncio
 import json
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+import time
+from collections import Counter, deque
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
 
-import grpc
 import pytest
-from fastapi import FastAPI, HTTPException
-from google.protobuf import descriptor_pb2
-from google.protobuf.json_format import MessageToDict
-from grpc_tools import protoc
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response, UploadFile
+from fastapi.responses import JSONResponse
 from helpers import ROOT
-from pydantic import Base64Bytes, BaseModel
+from starlette.datastructures import MutableHeaders
 
 from classroom.checks import check
-from classroom.checks.lesson_09 import SERVICE, STATUS, messages
-from yololab import Detector, decode
-from yololab.errors import LabError
+from yololab import Detector, decode, serve
 
-Request, Response, CountResponse = (messages()[name] for name in ("DetectRequest", "DetectResponse", "CountResponse"))
+current_id: ContextVar[str | None] = ContextVar("current_id", default=None)
+
+
+STARTER = cache(lambda: Detector("starter"))  # what a load gives: the tests count loads, and need not wait for them
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return Detector("starter")
+    return STARTER()
 
 
-def detect(request, context):
-    return Response(model="starter")
+# exercise 1: the log of requests
 
 
-def counting(detector, least=lambda request: request.confidence if request.HasField("confidence") else None):
-    def count(request, context):
-        try:
-            if not 0 <= request.confidence <= 1:
-                raise LabError("confidence")
-            found = detector(decode(request.picture), least(request))
-        except LabError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return CountResponse(counts=Counter(each.label for each in found))
+def make_app():
+    lines = deque(maxlen=1000)
+    app = FastAPI()
+    app.state.lines = lines
 
-    return count
+    def log(**fields):
+        lines.append(json.dumps({"request_id": current_id.get(), **fields}))
 
+    app.state.log = log
 
-@contextmanager
-def serving(**methods):
-    """A service with these methods; its address."""
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(each, Request.FromString, lambda answer: answer.SerializeToString())
-        for name, each in methods.items()
-    }
-    server = grpc.server(ThreadPoolExecutor(4), [grpc.method_handlers_generic_handler(SERVICE, handlers)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(5).wait()
+    @app.get("/logs")
+    def logs():
+        return list(lines)
 
+    @app.get("/wait/{ms}")
+    def wait(ms: int):
+        time.sleep(min(ms, 1000) / 1000)
+        log(event="waited", waited=ms)
 
-def test_count_solution_passes(detector, capsys):
-    with serving(Detect=detect, Count=counting(detector)) as address:
-        assert check("09.1", address).ok
-    assert "well done" in capsys.readouterr().out
-
-
-def test_count_skeleton_is_told_to_add_the_method(capsys):
-    with serving(Detect=detect) as address:
-        assert not check("09.1", address).ok
-    out = capsys.readouterr().out
-    assert "UNIMPLEMENTED: no Count in contract or class" in out and out.count("NOT YET") == 1
-
-
-def test_count_with_nobody_there(capsys):
-    assert not check("09.1", "127.0.0.1:9").ok
-    assert "nobody listens" in capsys.readouterr().out
-
-
-def test_count_that_takes_unset_for_zero(detector, capsys):
-    with serving(Detect=detect, Count=counting(detector, lambda request: request.confidence)) as address:
-        assert not check("09.1", address).ok
-    assert "otherwise it reads as 0" in capsys.readouterr().out
-
-
-def test_count_that_takes_zero_for_unset(detector, capsys):
-    with serving(Detect=detect, Count=counting(detector, lambda request: request.confidence or None)) as address:
-        assert not check("09.1", address).ok
-    out = capsys.readouterr().out
-    assert "not whether it is true" in out and out.count("NOT YET") == 1
-
-
-def test_count_that_lets_errors_through_and_lost_detect(detector, capsys):
-    def count(request, context):
-        least = request.confidence if request.HasField("confidence") else None
-        return CountResponse(counts=Counter(each.label for each in detector(decode(request.picture), least)))
-
-    with serving(Count=count) as address:
-        assert not check("09.1", address).ok
-    out = capsys.readouterr().out
-    assert "as `answering` does" in out and "keeps its old methods" in out and out.count("NOT YET") == 3
-
-
-class Upload(BaseModel):
-    picture: Base64Bytes
-    confidence: float | None = None
-
-
-def as_json(response):
-    found = [
-        {
-            "label": each.label,
-            "confidence": each.confidence,
-            "box": {"x1": each.box.x1, "y1": each.box.y1, "x2": each.box.x2, "y2": each.box.y2},
-        }
-        for each in response.detections
-    ]
-    return {"model": response.model, "width": response.width, "height": response.height, "detections": found}
-
-
-def caller(channel):
-    return channel.unary_unary(f"/{SERVICE}/Detect", Request.SerializeToString, Response.FromString)
-
-
-def solution(target, timeout=5, translate=as_json, statuses=STATUS, told=lambda status: status != 500):
-    app, call = FastAPI(), caller(grpc.insecure_channel(target))
-
-    @app.post("/v1/detections")
-    def detections(upload: Upload):
-        try:
-            return translate(call(Request(picture=upload.picture, confidence=upload.confidence), timeout=timeout))
-        except grpc.RpcError as error:
-            status = statuses.get(error.code().name, 500)
-            raise HTTPException(status, error.details() if told(status) else "our mistake") from error
+    @app.get("/divide/{a}/{b}")
+    def divide(a: int, b: int):
+        return {"quotient": a / b}
 
     return app
 
 
-def test_gateway_solution_passes(capsys):
-    assert check("09.2", solution).ok
+def logged(
+    catches=True,
+    sets=True,
+    shared=False,
+    scale=1e3,
+    finally_=True,
+    method=None,
+    query=False,
+    header=True,
+    dumps=json.dumps,
+):
+    """The app with a middleware that has, or lacks, one thing or another."""
+    app, held = make_app(), {}
+
+    class RequestLog:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            if scope["type"] != "http":
+                return await self.app(scope, receive, send)
+            mine = held if shared else {}
+            mine |= {"number": uuid4().hex, "status": None}
+            before = time.perf_counter()
+            token = current_id.set(mine["number"] if sets else None)
+
+            async def watched(message):
+                if message["type"] == "http.response.start":
+                    mine["status"] = message["status"]
+                    if header:
+                        MutableHeaders(scope=message)["X-Request-ID"] = mine["number"]
+                await send(message)
+
+            def write():
+                path = scope["path"] + (f"?{scope['query_string'].decode()}" if query else "")
+                entry = {"request_id": mine["number"], "method": method or scope["method"], "path": path}
+                entry |= {"status": mine["status"], "ms": scale * (time.perf_counter() - before)}
+                app.state.lines.append(dumps(entry))
+
+            try:
+                await self.app(scope, receive, watched)
+                if not finally_ and mine["status"] < 400:
+                    write()
+            except Exception:
+                if not catches:
+                    raise
+                await JSONResponse({"detail": "broken"}, 500)(scope, receive, watched)
+            finally:
+                if finally_:
+                    write()
+                current_id.reset(token)
+
+    app.add_middleware(RequestLog)
+    return app
+
+
+def test_a_request_log_passes(capsys):
+    assert check("09.1", logged()).ok
     assert "well done" in capsys.readouterr().out
 
 
-def test_gateway_skeleton_is_told_to_add_the_route(capsys):
-    assert not check("09.2", lambda target: FastAPI()).ok
+def test_a_request_log_passes_by_url_and_twice():
+    server = serve(logged(), port=0)
+    assert check("09.1", server.url).ok
+    assert check("09.1", server.url).ok
+    server.stop()
+
+
+def test_the_short_form_of_a_middleware_passes():
+    app = make_app()
+
+    @app.middleware("http")
+    async def note(request, call_next):
+        number, before = str(uuid4()), time.time()
+        current_id.set(number)
+        try:
+            answer = await call_next(request)
+        except Exception:
+            answer = JSONResponse({"detail": "broken"}, 500)
+        answer.headers["X-Request-ID"] = number
+        ms = int(1000 * (time.time() - before))
+        app.state.log(method=request.method, path=request.url.path, status=answer.status_code, ms=ms)
+        return answer
+
+    assert check("09.1", app).ok
+
+
+def test_no_middleware_at_all(capsys):
+    assert not check("09.1", make_app()).ok
     out = capsys.readouterr().out
-    assert "@app.post('/v1/detections')" in out and out.count("NOT YET") == 1
+    assert "http.response.start" in out and out.count("NOT YET") == 1
 
 
 @pytest.mark.parametrize(
     ("mistake", "hint"),
     [
-        ({"timeout": None}, "gives it one"),
-        ({"translate": lambda found: MessageToDict(found)}, "MessageToDict leaves out"),
-        ({"statuses": {}}, "code() gives the status"),
-        ({"told": lambda status: True}, "except with a 500"),
+        ({"sets": False}, "ContextVar current_id"),
+        ({"shared": True}, "local variables, not in self"),
+        ({"scale": 1}, "milliseconds, as a number"),
+        ({"finally_": False}, "in a finally:"),
+        ({"method": "GET"}, "method and path are in scope"),
+        ({"query": True}, "the path without ?"),
+        ({"header": False}, "a function around send"),
+        ({"dumps": lambda entry: json.dumps(entry).replace("\\n", "\n")}, "with log()"),
     ],
 )
-def test_gateway_with_one_mistake(mistake, hint, capsys):
-    assert not check("09.2", lambda target: solution(target, **mistake)).ok
+def test_mistakes_in_the_request_log(mistake, hint, capsys):
+    assert not check("09.1", logged(**mistake)).ok
     assert hint in capsys.readouterr().out
 
 
-def test_gateway_with_a_channel_for_each_request_and_no_confidence(capsys):
-    def gateway(target):
-        app = FastAPI()
+def test_an_error_that_is_let_through(capsys):
+    assert not check("09.1", logged(catches=False)).ok
+    assert "catch the error in it" in capsys.readouterr().out
 
-        @app.post("/v1/detections")
-        async def detections(upload: Upload):
-            try:
-                with grpc.insecure_channel(target) as channel:
-                    return as_json(caller(channel)(Request(picture=upload.picture), timeout=5))
-            except grpc.RpcError as error:
-                status = STATUS[error.code().name]
-                raise HTTPException(status, error.details() if status != 500 else "") from error
+
+# exercise 2: the model, loaded once
+
+
+def labels_api(how):
+    """`how(app, load_model)` returns the function by which the route gets its model."""
+
+    def create():
+        loads = []
+
+        def load_model():
+            loads.append(1)
+            time.sleep(0.2)  # so that requests meet while it loads
+            return STARTER()
+
+        app = FastAPI()
+        get_model = how(app, load_model)
+
+        @app.get("/stats")
+        def stats():
+            return {"loads": len(loads)}
+
+        @app.post("/labels")
+        def labels(file: UploadFile):
+            return [found.label for found in get_model()(decode(file.file.read()))]
 
         return app
 
-    assert not check("09.2", gateway).ok
+    return create
+
+
+def for_each_request(app, load_model):
+    return load_model
+
+
+def lazily(app, load_model):
+    kept = []
+
+    def get_model():
+        if not kept:
+            kept.append(load_model())
+        return kept[-1]
+
+    return get_model
+
+
+def lazily_with_a_lock(app, load_model):
+    lock, get = threading.Lock(), lazily(app, load_model)
+
+    def get_model():
+        with lock:
+            return get()
+
+    return get_model
+
+
+def in_a_lifespan(app, load_model):
+    kept = []
+
+    @asynccontextmanager
+    async def lifespan(app):
+        kept.append(await asyncio.to_thread(load_model))
+        yield
+
+    app.router.lifespan_context = lifespan
+    return lambda: kept[-1]
+
+
+def in_the_background(app, load_model):
+    kept = []
+
+    @asynccontextmanager
+    async def lifespan(app):
+        async def load():
+            kept.append(await asyncio.to_thread(load_model))
+
+        task = asyncio.create_task(load())
+        yield
+        task.cancel()
+
+    def get_model():
+        if not kept:
+            raise HTTPException(503, "loading")
+        return kept[-1]
+
+    app.router.lifespan_context = lifespan
+    return get_model
+
+
+def always_apples(app, load_model):
+    load_model()
+    apple = decode((ROOT / "images" / "apple.jpg").read_bytes())
+    model = STARTER()
+    return lambda: lambda picture: model(apple)
+
+
+@pytest.mark.parametrize("how", [lazily_with_a_lock, in_a_lifespan, in_the_background])
+def test_one_model_passes(how):
+    create = labels_api(how)
+    assert check("09.2", create).ok
+    assert check("09.2", create).ok
+
+
+def test_one_model_passes_as_an_app_too():
+    assert check("09.2", labels_api(in_a_lifespan)()).ok
+
+
+@pytest.mark.parametrize(
+    ("how", "hint"),
+    [
+        (for_each_request, "must not be called for each request"),
+        (lazily, "under one lock"),
+        (always_apples, "in the order of the detections"),
+    ],
+)
+def test_models_loaded_too_often_or_wrong(how, hint, capsys):
+    assert not check("09.2", labels_api(how)).ok
+    assert hint in capsys.readouterr().out
+
+
+# exercise 3: two versions
+
+GOODBYE = {"Deprecation": "@1793491200", "Sunset": "Sat, 01 May 2027 00:00:00 GMT"}
+
+
+def counter(
+    detector, second=True, prefix="/v1/", headers=GOODBYE, dependency=False, ordered=True, marked=True, old=None
+):
+    """The app with both versions, or with a mistake."""
+    app = FastAPI()
+
+    def say(response: Response):
+        response.headers.update(headers)
+
+    if not dependency:
+
+        @app.middleware("http")
+        async def farewell(request, call_next):
+            answer = await call_next(request)
+            if request.url.path.startswith(prefix):
+                answer.headers.update(headers)
+            return answer
+
+    def counts(name):
+        path: Path = ROOT / "images" / f"{name}.jpg"
+        if not path.is_file():
+            raise HTTPException(404, "no such picture")
+        return Counter(each.label for each in detector(decode(path.read_bytes())))
+
+    v1 = APIRouter(prefix="/v1", deprecated=marked or None, dependencies=[Depends(say)] if dependency else [])
+    v2 = APIRouter(prefix="/v2")
+
+    @v1.get("/count/{name}")
+    def count_v1(name: str):
+        return old(counts(name)) if old else counts(name)
+
+    @v2.get("/count/{name}")
+    def count_v2(name: str):
+        found = counts(name)
+        pairs = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]) if ordered else (pair[1], pair[0]))
+        listed = [{"label": label, "count": count} for label, count in pairs]
+        return {"picture": name, "total": found.total(), "counts": listed}
+
+    app.include_router(v1)
+    if second:
+        app.include_router(v2)
+    return app
+
+
+def test_two_versions_pass(detector):
+    app = counter(detector)
+    assert check("09.3", app).ok
+    assert check("09.3", app).ok
+
+
+def test_the_skeleton_of_the_second_version(detector, capsys):
+    assert not check("09.3", counter(detector, second=False, headers={}, marked=False)).ok
     out = capsys.readouterr().out
-    assert "open the channel once" in out and "even 0" in out and "a plain `def` route" in out
+    assert "a second router" in out and out.count("NOT YET") == 1
 
 
-def test_the_notebook_has_the_contract_of_the_checks(tmp_path):
-    notebook = json.loads((ROOT / "notebooks" / "09_grpc.ipynb").read_text(encoding="utf-8"))
-    (cell,) = [text for each in notebook["cells"] if (text := "".join(each["source"])).startswith("CONTRACT = ")]
-    (tmp_path / "notebook.proto").write_text(cell.split('"""')[1], encoding="utf-8")
-    assert protoc.main(["", f"-I{tmp_path}", f"--descriptor_set_out={tmp_path}/set", "notebook.proto"]) == 0
-    (file,) = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file
-    assert f"{file.package}.{file.service[0].name}" == SERVICE
-    for message in file.message_type:
-        ours = descriptor_pb2.DescriptorProto()
-        messages()[message.name].DESCRIPTOR.CopyToProto(ours)
-        assert message == ours
+@pytest.mark.parametrize(
+    ("mistake", "hint"),
+    [
+        ({"dependency": True}, "add them in a middleware"),
+        ({"prefix": "/"}, "only /v1 ends"),
+        ({"headers": {"Deprecation": "Sun, 01 Nov 2026 00:00:00 GMT", "Sunset": GOODBYE["Sunset"]}}, "@ and seconds"),
+        ({"headers": {"Deprecation": "@1793491200", "Sunset": "2027-05-01T00:00:00Z"}}, "an HTTP date"),
+        ({"marked": False}, "for the old version only"),
+        ({"old": lambda counts: {"counts": counts}}, "old clients rely on it"),
+    ],
+)
+def test_mistakes_in_the_versions(detector, mistake, hint, capsys):
+    assert not check("09.3", counter(detector, **mistake)).ok
+    assert hint in capsys.readouterr().out
+
+
+def test_a_second_version_in_the_wrong_order(detector, capsys, monkeypatch):
+    from classroom.checks import lesson_09
+
+    found = ["orange", "apple", "apple"]  # whichever pictures the check draws, this one has an order
+    monkeypatch.setattr(lesson_09, "_some_labels", lambda count: {"crowd": found})
+    assert not check(
+        "09.3", counter(lambda picture: [type("Found", (), {"label": each}) for each in found], ordered=False)
+    ).ok
+    assert "the most objects first" in capsys.readouterr().out

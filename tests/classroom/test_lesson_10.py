@@ -1,355 +1,247 @@
-"""The checks of lesson 10, both ways: solutions pass; skeletons and typical mistakes fail with the right hint."""
+"""The checks of lesson 10, both ways: a solution passes; the skeleton and typical mistakes get the right hint."""
 
-import hashlib
-import threading
 import time
-from collections import OrderedDict
-from concurrent.futures import Future
+from hashlib import sha256
+from secrets import compare_digest, token_hex
+from typing import Annotated
 
-import prometheus_client as prom
+import jwt
 import pytest
-from fastapi import FastAPI, HTTPException, Request, Response, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, Header, HTTPException, Security, UploadFile
+from fastapi.security import APIKeyHeader, OAuth2PasswordBearer, OAuth2PasswordRequestForm, SecurityScopes
+from pwdlib import PasswordHash
 
 from classroom.checks import check
-from yololab import Detector, decode, serve
+from yololab import Detector, decode
 from yololab.errors import LabError
 
-# exercise 1: metrics for an API
+LABELS = Detector("starter").labels
+HASHER = PasswordHash.recommended()
+NOBODY = HASHER.hash(token_hex(16))
 
 
-def make_app():
+def keyed(opens, challenge=True):
+    """The function of exercise 1, whose door is `opens(given, hashes)`."""
+
+    def make(hashes):
+        app = FastAPI()
+        app.get("/health")(lambda: {"status": "ok"})
+
+        def caller(given: Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False))]):
+            if not opens(given or "", hashes):
+                raise HTTPException(401, headers={"WWW-Authenticate": "APIKey"} if challenge else None)
+
+        app.get("/v1/labels", dependencies=[Depends(caller)])(lambda: {"labels": LABELS})
+        return app
+
+    return make
+
+
+def keyed_that_requires_the_header(hashes):
+    """The function of exercise 1, with a header that FastAPI itself asks for."""
     app = FastAPI()
+    app.get("/health")(lambda: {"status": "ok"})
 
-    @app.get("/pictures/{number}")
-    def picture(number: int):
-        return {"number": number}
-
-    @app.get("/wait/{ms}")
-    def wait(ms: int):
-        time.sleep(min(ms, 1000) / 1000)
-
-    @app.get("/divide/{a}/{b}")
-    def divide(a: int, b: int):
-        return {"quotient": a / b}
+    @app.get("/v1/labels")
+    def labels(x_api_key: Annotated[str, Header()]):
+        if not right_key(x_api_key, hashes):
+            raise HTTPException(401, headers={"WWW-Authenticate": "APIKey"})
+        return {"labels": LABELS}
 
     return app
 
 
-def template(request):
-    return getattr(request.scope.get("route"), "path", "other")
+def right_key(given, hashes):
+    digest = sha256(given.encode()).hexdigest()
+    return any(compare_digest(digest, each) for each in hashes)
 
 
-def measured(
-    route_of=template, catches=True, scale=1, labels=("route", "status"), times=1, observes=True, kind=prom.Counter
-):
-    """The app with metrics that are right, or wrong in one thing or another."""
-    app, registry = make_app(), prom.CollectorRegistry()
-    counter = kind("requests" if kind is prom.Counter else "requests_total", "Requests.", labels, registry=registry)
-    seconds = prom.Histogram("request_seconds", "Time for an answer.", ["route"], registry=registry)
-
-    @app.middleware("http")
-    async def measure(request, call_next):
-        before = time.perf_counter()
-        try:
-            answer = await call_next(request)
-        except ZeroDivisionError:
-            answer = JSONResponse({}, 500)
-            if not catches:
-                return answer
-        values = {"route": route_of(request), "status": answer.status_code, "method": request.method}
-        counter.labels(*[values[label] for label in labels]).inc(times)
-        if observes:
-            seconds.labels(values["route"]).observe(scale * (time.perf_counter() - before))
-        return answer
-
-    @app.get("/metrics")
-    def metrics():
-        return Response(prom.generate_latest(registry), media_type=prom.CONTENT_TYPE_LATEST)
-
-    return app
-
-
-def test_metrics_pass(capsys):
-    assert check("10.1", measured()).ok
+def test_keyed_solution_passes(capsys):
+    assert check("10.1", keyed(right_key)).ok
     assert "well done" in capsys.readouterr().out
 
 
-def test_metrics_pass_by_url_and_twice():
-    server = serve(measured(), port=0)
-    assert check("10.1", server.url).ok and check("10.1", server.url).ok
-    server.stop()
+def test_keyed_by_a_middleware_passes():
+    def make(hashes):
+        app = keyed(lambda given, hashes: True)(hashes)
+
+        @app.middleware("http")
+        async def door(request, call_next):
+            from fastapi.responses import JSONResponse
+
+            given = request.headers.get("x-api-key", "").encode("latin-1")
+            if request.url.path != "/health" and sha256(given).hexdigest() not in hashes:
+                return JSONResponse({"detail": "no"}, 401, {"WWW-Authenticate": "Key"})
+            return await call_next(request)
+
+        return app
+
+    assert check("10.1", make).ok
 
 
-def test_metrics_pass_without_the_library():
-    """A pure ASGI middleware, counts in a dictionary, and the text written by hand."""
-    app, lock, counts = make_app(), threading.Lock(), {}
-    borders = (0.01, 0.1, 1)
-
-    class Measure:
-        def __init__(self, app):
-            self.app = app
-
-        async def __call__(self, scope, receive, send):
-            before, status = time.perf_counter(), 500
-
-            async def watched(message):
-                nonlocal status
-                status = message.get("status", status)
-                await send(message)
-
-            try:
-                await self.app(scope, receive, watched)
-            except ZeroDivisionError:
-                await JSONResponse({}, 500)(scope, receive, watched)
-            finally:
-                spent, route = time.perf_counter() - before, getattr(scope.get("route"), "path", "nowhere")
-                fitting = [f"{border}" for border in borders if spent <= border]
-                names = [f'requests_total{{route="{route}",status="{status}"}}']
-                names += [f'request_seconds_bucket{{le="{le}",route="{route}"}}' for le in [*fitting, "+Inf"]]
-                with lock:
-                    for name in [*names, f'request_seconds_count{{route="{route}"}}']:
-                        counts[name] = counts.get(name, 0) + 1
-                    name = f'request_seconds_sum{{route="{route}"}}'
-                    counts[name] = counts.get(name, 0) + spent
-
-    @app.get("/metrics")
-    def metrics():
-        with lock:
-            lines = [f"{name} {number}\n" for name, number in counts.items()]
-        text = "# TYPE requests_total counter\n" + "".join(line for line in lines if "requests_total" in line)
-        text += "# TYPE request_seconds histogram\n" + "".join(line for line in lines if "requests_total" not in line)
-        return Response(text, media_type="text/plain; version=0.0.4")
-
-    app.add_middleware(Measure)
-    assert check("10.1", app).ok
-
-
-def test_metrics_skeleton_is_told_to_add_the_route(capsys):
-    assert not check("10.1", make_app()).ok
-    out = capsys.readouterr().out
-    assert "a route /metrics" in out and out.count("NOT YET") == 1
-
-
-def test_metrics_as_json(capsys):
-    app = make_app()
-    app.get("/metrics")(lambda: 'requests_total{route="/",status="200"} 1\n')
-    assert not check("10.1", app).ok
-    assert "not JSON of it" in capsys.readouterr().out
-
-
-MISTAKES = {
-    "the path as a label": ({"route_of": lambda request: request.url.path}, "the template then"),
-    "lost paths by themselves": (
-        {"route_of": lambda request: getattr(request.scope.get("route"), "path", request.url.path)},
-        "all lost paths share one route",
-    ),
-    "a break is not counted": ({"catches": False}, "call_next raises when a route breaks"),
-    "milliseconds": ({"scale": 1000}, "in seconds, not in milliseconds"),
-    "nothing observed": ({"observes": False}, "observed once for each request"),
-    "counted twice": ({"times": 2}, "count each request in a middleware"),
-    "one more label": ({"labels": ("route", "status", "method")}, "each label more multiplies"),
-    "a gauge": ({"kind": prom.Gauge}, "writes # TYPE"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_metrics_mistakes(mistake, capsys):
-    wrong, hint = MISTAKES[mistake]
-    assert not check("10.1", measured(**wrong)).ok
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (keyed(lambda given, hashes: True), "compare the SHA-256 of the whole header"),  # the skeleton
+        (keyed(lambda given, hashes: given in hashes), "hash what came in X-API-Key"),
+        (keyed(lambda given, hashes: given in hashes or right_key(given, hashes)), "is no key itself"),
+        (keyed(lambda given, hashes: right_key(given, hashes) or 0 < len(given) < 30), "the whole header"),
+        (keyed_that_requires_the_header, "a missing one is no 422"),
+        (keyed(lambda given, hashes: given.isascii() and right_key(given, hashes), challenge=False), "with each 401"),
+        (lambda hashes: FastAPI(), "put the check on one route only"),
+        (lambda hashes: None, "return app"),
+        (FastAPI(), "the check needs the function"),
+    ],
+)
+def test_keyed_mistakes_get_a_hint(make, hint, capsys):
+    assert not check("10.1", make).ok
     assert hint in capsys.readouterr().out
 
 
-# exercise 2: labels from a cache
+def test_keyed_that_breaks_on_an_umlaut(capsys):
+    keys = keyed(lambda given, hashes: compare_digest(given, "key") or right_key(given, hashes))
+    assert not check("10.1", keys).ok
+    assert "a key with an umlaut is refused with 401\n           expected: 401\n           actual:   500" in (
+        capsys.readouterr().out
+    )
 
 
-@pytest.fixture(scope="module")
-def detector():
-    return Detector("starter")
+def login(**changed):
+    """The function of exercise 2; `changed` puts a mistake in the place of one decision."""
 
+    def fits(users, form):
+        user = users.get(form.username)
+        return HASHER.verify(form.password, user["hash"] if user else NOBODY) and user is not None
 
-class ComputeOnce:
-    """A right cache, or one with something missing."""
+    def granted(asked, own):
+        return [scope for scope in own if scope in asked or not asked]
 
-    def __init__(self, size=8, lru=True, flies=True):
-        self.size, self.lru, self.flies = size, lru, flies
-        self.answers, self.flights, self.lock = OrderedDict(), {}, threading.Lock()
+    def claims_of(token, key):
+        return jwt.decode(token, key, ["HS256"], audience="lab", options={"require": ["exp", "aud", "sub"]})
 
-    def get(self, key, compute):
-        with self.lock:
-            if key in self.answers:
-                if self.lru:
-                    self.answers.move_to_end(key)
-                return self.answers[key], "hit"
-            leads = not self.flies or key not in self.flights
-            flight = Future() if leads else self.flights[key]
-            self.flights[key] = flight
-        if leads:
+    do = {"fits": fits, "granted": granted, "claims_of": claims_of, "forbidden": 403} | changed
+    bearer = OAuth2PasswordBearer("token")
+
+    def make(users, key):
+        app = FastAPI()
+
+        def user(needed: SecurityScopes, token: Annotated[str, Depends(bearer)]):
             try:
-                flight.set_result(compute())
-            except BaseException as error:
-                flight.set_exception(error)
-            with self.lock:
-                self.flights.pop(key, None)
-                if not flight.exception():
-                    self.answers[key] = flight.result()
-                while self.size and len(self.answers) > self.size:
-                    self.answers.popitem(last=False)
-        return flight.result(), "miss" if leads else "hit"
+                claims = do["claims_of"](token, key)
+            except jwt.InvalidTokenError:
+                raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
+            if not set(needed.scopes) <= set(claims["scope"].split()):
+                raise HTTPException(do["forbidden"], headers={"WWW-Authenticate": "Bearer"})
+            return claims["sub"]
+
+        @app.post("/token")
+        def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]):
+            if not do["fits"](users, form):
+                raise HTTPException(400, "wrong name or password")
+            scope = " ".join(do["granted"](form.scopes, users[form.username]["scopes"]))
+            claims = {"sub": form.username, "scope": scope, "aud": "lab", "exp": int(time.time()) + 600}
+            return {"access_token": jwt.encode(claims, key, "HS256"), "token_type": "bearer", "scope": scope}
+
+        @app.get("/me")
+        def me(name: Annotated[str, Security(user)]):
+            return {"name": name}
+
+        @app.get("/admin")
+        def admin(name: Annotated[str, Security(user, scopes=["admin"])]):
+            return {"hello": name}
+
+        return app
+
+    return make
 
 
-class OneLock(ComputeOnce):
-    """The short way: look, compute and keep under one lock."""
-
-    def __init__(self):
-        super().__init__()
-        self.everything = threading.Lock()
-
-    def get(self, key, compute):
-        with self.everything:
-            return super().get(key, compute)
-
-
-def hashed(data, name, confidence, request_text):
-    return hashlib.sha256(data).hexdigest(), confidence
-
-
-def labels_api(detector, cache=None, key_of=hashed, errors=LabError, keeps_errors=False):
-    computations, app = [], FastAPI()
-
-    def compute(data, confidence):
-        computations.append(confidence)
-        time.sleep(0.05)
-        return [found.label for found in detector(decode(data), confidence)]
-
-    @app.get("/stats")
-    def stats():
-        return {"computations": len(computations)}
-
-    @app.post("/labels")
-    def labels_of(request: Request, file: UploadFile, response: Response, confidence: float = 0.35):
-        data = file.file.read()
-        try:
-            if cache is None:
-                return compute(data, confidence)
-            key = key_of(data, file.filename, confidence, request.url.query)
-            answer, response.headers["X-Cache"] = cache.get(key, lambda: compute(data, confidence))
-        except errors as error:
-            if keeps_errors:
-                return []
-            raise HTTPException(error.status, str(error)) from error
-        return answer
-
-    return app
-
-
-@pytest.mark.parametrize("cache", [ComputeOnce, OneLock])
-def test_a_cache_passes(detector, cache, capsys):
-    assert check("10.2", labels_api(detector, cache())).ok
+def test_login_solution_passes(capsys):
+    assert check("10.2", login()).ok
     assert "well done" in capsys.readouterr().out
 
 
-def test_a_cache_passes_by_url_and_twice(detector):
-    server = serve(labels_api(detector, ComputeOnce()), port=0)
-    assert check("10.2", server.url).ok and check("10.2", server.url).ok
-    server.stop()
+def early_end(users, form):
+    return form.username in users and HASHER.verify(form.password, users[form.username]["hash"])
 
 
-def test_the_lessons_own_pieces_pass(detector):
-    """The way that the hint describes: a cache, and SingleFlight, apart from each other."""
-
-    class Pieces:
-        def __init__(self):
-            self.answers, self.flights, self.lock = OrderedDict(), {}, threading.Lock()
-
-        def look(self, key):
-            with self.lock:
-                if key in self.answers:
-                    self.answers.move_to_end(key)
-                return self.answers.get(key)
-
-        def keep(self, key, answer):
-            with self.lock:
-                self.answers[key] = answer
-                while len(self.answers) > 8:
-                    self.answers.popitem(last=False)
-
-        def fly(self, key, compute):
-            with self.lock:
-                flight = self.flights.get(key)
-                leads = flight is None
-                if leads:
-                    flight = self.flights[key] = Future()
-            if leads:
-                try:
-                    flight.set_result(compute())
-                except BaseException as error:
-                    flight.set_exception(error)
-                finally:
-                    with self.lock:
-                        del self.flights[key]
-            return flight.result()
-
-        def get(self, key, compute):
-            fresh = []
-
-            def compute_and_keep():
-                answer = self.look(key)
-                if answer is None:
-                    answer = compute()
-                    fresh.append(True)
-                    self.keep(key, answer)
-                return answer
-
-            answer = self.look(key)
-            if answer is None:
-                answer = self.fly(key, compute_and_keep)
-            return answer, "miss" if fresh else "hit"
-
-    assert check("10.2", labels_api(detector, Pieces())).ok
+def tells_who_is_unknown(users, form):
+    if form.username not in users:
+        HASHER.verify(form.password, NOBODY)
+        raise HTTPException(404, "no such user")
+    return early_end(users, form)
 
 
-def test_the_skeleton_has_no_x_cache(detector, capsys):
-    assert not check("10.2", labels_api(detector)).ok
-    out = capsys.readouterr().out
-    assert "set response.headers['X-Cache']" in out and out.count("NOT YET") == 1
+def never_refuses(users, form):
+    user = users.get(form.username)
+    HASHER.verify(form.password, user["hash"] if user else NOBODY)
+    return True
 
 
-WRONG = {
-    "the name as the key": (
-        {"key_of": lambda data, name, confidence, query: (name, confidence)},
-        "the key must come from the content",
-    ),
-    "the confidence forgotten": (
-        {"key_of": lambda data, name, confidence, query: hashlib.sha256(data).digest()},
-        "everything that the answer depends on belongs to the key",
-    ),
-    "the query as text": (
-        {"key_of": lambda data, name, confidence, query: (hashlib.sha256(data).digest(), query)},
-        "put the value into the key, not the text",
-    ),
-    "no limit": ({"cache": lambda: ComputeOnce(size=0)}, "8 answers at most"),
-    "one too few": ({"cache": lambda: ComputeOnce(size=7)}, "8 answers must fit"),
-    "first in, first out": ({"cache": lambda: ComputeOnce(lru=False)}, "move_to_end"),
-    "a stampede": ({"cache": lambda: ComputeOnce(flies=False)}, "single-flight"),
-    "errors as answers": ({"keeps_errors": True}, "set the error in the flight"),
-}
-
-
-@pytest.mark.parametrize("mistake", WRONG)
-def test_cache_mistakes(mistake, detector, capsys):
-    wrong, hint = WRONG[mistake]
-    made = {"cache": wrong.get("cache", ComputeOnce)(), **{k: v for k, v in wrong.items() if k != "cache"}}
-    assert not check("10.2", labels_api(detector, **made)).ok
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda users, key: FastAPI(), "OAuth2PasswordRequestForm"),  # the skeleton
+        (login(granted=lambda asked, own: asked or own), "grant what was asked for AND"),
+        (login(fits=early_end), "the hash of a random password"),
+        (login(fits=tells_who_is_unknown), "one answer whether the name or the password"),
+        (login(fits=never_refuses), "act on what verify returns"),
+        (login(forbidden=401), "403 says"),
+        (login(claims_of=lambda token, key: jwt.decode(token, options={"verify_signature": False})), "'require'"),
+        (login(claims_of=lambda token, key: jwt.decode(token, key, ["HS256"], audience="lab")), "'require'"),
+        (login(claims_of=lambda token, key: jwt.decode(token, key, ["HS256"])), "audience='lab'"),
+    ],
+)
+def test_login_mistakes_get_a_hint(make, hint, capsys):
+    assert not check("10.2", make).ok
     assert hint in capsys.readouterr().out
 
 
-def test_a_cache_that_says_hit_and_computes(detector, capsys):
-    class Liar(ComputeOnce):
-        def get(self, key, compute):
-            if key in self.answers:
-                compute()
-            return super().get(key, compute)
+def uploader(limit=2**20, **changed):
+    """The function of exercise 3, with one mistake in it for each name in `changed`."""
 
-    assert not check("10.2", labels_api(detector, Liar())).ok
-    assert "a hit never does" in capsys.readouterr().out
+    def make(folder):
+        app = FastAPI(max_body_size=limit)
+
+        @app.post("/upload", status_code=201)
+        def upload(file: UploadFile):
+            data = file.file.read()
+            if changed.get("counts_late") and len(data) > 2**20:
+                raise HTTPException(413)
+            name = file.filename if changed.get("their_name") else token_hex(8) + ".jpg"
+            if changed.get("writes_first"):
+                (folder / name).write_bytes(data)
+            try:
+                decode(data, **({} if changed.get("any_size") else {"max_pixels": 16_000_000}))
+            except LabError as error:
+                raise HTTPException(415 if changed.get("one_status") else error.status) from None
+            if not changed.get("keeps_nothing"):
+                (folder / name).write_bytes(data)
+            return {"name": name}
+
+        return app
+
+    return make
+
+
+def test_uploader_solution_passes(capsys):
+    assert check("10.3", uploader()).ok
+    assert "well done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda folder: FastAPI(), "status_code=201"),  # no route
+        (uploader(their_name=True), "never file.filename"),
+        (uploader(limit=None), "max_body_size"),
+        (uploader(limit=None, counts_late=True), "max_body_size"),
+        (uploader(any_size=True), "reads the header first"),
+        (uploader(one_status=True), "each LabError has its status"),
+        (uploader(writes_first=True), "look first, write afterwards"),
+        (uploader(limit=2**16), "a picture called large.jpg is taken"),
+        (uploader(keeps_nothing=True), "write each under a name of your own"),
+    ],
+)
+def test_uploader_mistakes_get_a_hint(make, hint, capsys):
+    assert not check("10.3", make).ok
+    assert hint in capsys.readouterr().out

@@ -1,276 +1,354 @@
-"""The checks of lesson 11, both ways: solutions pass; skeletons and typical mistakes fail with the right hint."""
+"""The checks of lesson 11, both ways: solutions pass; the skeleton and typical mistakes fail with the right hint."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
+from math import ceil
 
 import pytest
-import requests
-from fastapi import FastAPI, HTTPException, UploadFile
-from helpers import ROOT
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
 
 from classroom.checks import check
 
-# exercise 1: the Dockerfile
 
-TASK = """
-# the model answers on port 8000
-FROM python:latest
-ENV API_KEY=lab-51f0c2d97ab3 \\
-    PYTHONUNBUFFERED=1
-WORKDIR /app
-COPY . .
-RUN pip install --no-cache-dir -r requirements.txt
-EXPOSE 8000
-CMD uvicorn main:app --host 0.0.0.0 --port 8000
-"""
-GOOD = """
-FROM python:3.13-slim
-ENV PYTHONUNBUFFERED=1
-WORKDIR /app
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
-COPY main.py .
-USER 10001
-EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s \\
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/ready', timeout=2)"]
-CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]
-"""
-STAGES = """
-# syntax=docker/dockerfile:1
-ARG PYTHON_VERSION=3.13
-FROM --platform=linux/amd64 python:${PYTHON_VERSION}-slim AS base
-FROM base AS packages
-WORKDIR /app
-RUN --mount=type=bind,source=requirements.txt,target=requirements.txt <<EOF
-python -m venv /venv
-/venv/bin/pip install -r requirements.txt
-EOF
-
-FROM base
-RUN apt-get update && apt-get install -y --no-install-recommends curl \\
-    # a comment among the lines
-    && useradd --create-home lab
-COPY --from=packages /venv /venv
-COPY --chown=lab . /app
-USER lab:lab
-ENV API_KEY_FILE=/run/secrets/api_key
-HEALTHCHECK CMD curl -fsS http://127.0.0.1:8000/ready
-ENTRYPOINT ["/venv/bin/python", "-m"]
-CMD ["uvicorn", "main:app", "--host", "0.0.0.0"]
-"""
-DIGEST = "python@sha256:" + "0123456789abcdef" * 4
+class Number(BaseModel):
+    x: float
 
 
-@pytest.mark.parametrize(
-    "text", [GOOD, STAGES, GOOD.replace("python:3.13-slim", DIGEST), GOOD.replace("COPY main.py", "COPY .")]
-)
-def test_a_good_dockerfile_passes(text):
-    assert check("11.1", text).ok
+class Batcher:
+    """A solution in another way than the lesson's: a list and a timer, no queue."""
+
+    def __init__(self, compute, largest, window):
+        self.compute, self.largest, self.window = compute, largest, window
+        self.waiting, self.timer, self.running = [], None, set()
+        self.stats = {"calls": 0, "largest": 0}
+
+    async def __call__(self, x):
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self.waiting.append((x, future))
+        if len(self.waiting) == self.largest:
+            self.flush()
+        elif len(self.waiting) == 1:
+            self.timer = loop.call_later(self.window, self.flush)
+        return await future
+
+    def flush(self):
+        self.timer.cancel()
+        batch, self.waiting = self.waiting, []
+        task = asyncio.create_task(self.answer(batch))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def call(self, numbers):
+        self.stats = {"calls": self.stats["calls"] + 1, "largest": max(self.stats["largest"], len(numbers))}
+        return await asyncio.to_thread(self.compute, numbers)
+
+    async def answer(self, batch):
+        try:
+            for (_, future), y in zip(batch, await self.call([x for x, _ in batch]), strict=True):
+                future.set_result(y)
+        except ValueError as error:
+            await self.failed(batch, error)
+
+    async def failed(self, batch, error):
+        if len(batch) == 1:
+            batch[0][1].set_exception(error)
+            return
+        for each in batch:
+            await self.answer([each])
 
 
-def test_the_labs_own_dockerfile_runs_as_the_task_wants(capsys):
-    check("11.1", (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8"))
-    out = capsys.readouterr().out
-    for line in ("base images without", "secrets", "the user", "how Docker finds out"):
-        assert f"ok       {line}" in out
+def batched(kind=Batcher, status=422):
+    """make(compute, largest, window) of the solution, or with another batcher."""
 
+    def make(compute, largest, window):
+        app, batcher = FastAPI(), kind(compute, largest, window)
 
-def test_the_dockerfile_of_the_task_has_all_six_faults(capsys):
-    report = check("11.1", TASK)
-    assert [fine for fine, _ in report.lines].count(False) == 6
-    assert "RUN useradd" in capsys.readouterr().out
+        @app.post("/predict")
+        async def predict(number: Number):
+            try:
+                return {"y": await batcher(number.x)}
+            except ValueError as error:
+                raise HTTPException(status, str(error)) from error
 
-
-@pytest.mark.parametrize(
-    ("old", "new", "hint"),
-    [
-        ("python:3.13-slim", "python:3", "two numbers"),
-        ("python:3.13-slim", "python:slim", "two numbers"),
-        ("COPY requirements.txt .", "COPY . .", "then COPY the code"),
-        ("COPY main.py .", "", "a COPY of its own"),
-        ("ENV PYTHON", "ARG API_KEY\nENV PYTHON", "--env-file"),
-        ("ENV PYTHON", "ENV API_KEY lab-51f0c2d97ab3\nENV PYTHON", "--env-file"),
-        ("USER 10001", "# API key: lab-51f0c2d97ab3\nUSER 10001", "--env-file"),
-        ("USER 10001", "USER root", "USER 10001"),
-        ("USER 10001", "USER lab", "whom no RUN creates"),
-        ("HEALTHCHECK", "HEALTHCHECK NONE\n#", "/ready, and fails"),
-        ("8000/ready", "8000/", "/ready, and fails"),
-        ('CMD ["uvicorn"', "CMD ['uvicorn'", "double quotes"),
-        ('CMD ["uvicorn"', 'CMD ["sh", "-c", "uvicorn main:app"]\n# ["uvicorn"', "a shell gets the SIGTERM"),
-        (
-            'CMD ["python", "-c", "import urllib.request; urllib.request.urlopen(\'',
-            "CMD curl ('",
-            "neither curl nor wget",
-        ),
-    ],
-)
-def test_a_dockerfile_with_one_fault(old, new, hint, capsys):
-    assert old in GOOD
-    report = check("11.1", GOOD.replace(old, new))
-    assert [fine for fine, _ in report.lines].count(False) == 1
-    assert hint in capsys.readouterr().out
-
-
-def test_curl_without_f_takes_a_503_for_success(capsys):
-    assert not check("11.1", STAGES.replace("curl -fsS", "curl -sS")).ok
-    assert "curl -f" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("text", ["", None, "CMD"])
-def test_no_dockerfile_at_all(text, capsys):
-    assert not check("11.1", text).ok
-    assert "which has a FROM" in capsys.readouterr().out
-
-
-# exercise 2: start and stop
-
-
-def service(late="background", ready=True, drain=True, strict=False, blocks=False, close=1, early=503, deaf=False):
-    """A factory that does everything right, or one thing not."""
-
-    def make_service(load_model):
-        state = {"model": load_model() if late == "factory" else None, "draining": False}
-
-        async def load():
-            state["model"] = load_model() if late == "loop" else await asyncio.to_thread(load_model)
-
-        @asynccontextmanager
-        async def lifespan(app):
-            loading = asyncio.create_task(load())
-            if late == "before yield":
-                await loading
-            yield
-            await loading
-            for _ in range(close):
-                state["model"].close()
-
-        app = FastAPI(lifespan=lifespan)
-        if not deaf:
-            app.get("/health")(lambda: {"status": "alive"})
-
-        @app.get("/ready")
-        def is_ready():
-            if ready and (state["model"] is None or state["draining"]):
-                raise HTTPException(503, "not now")
-
-        def labels(file: UploadFile):
-            if state["model"] is None or (strict and state["draining"]):
-                raise HTTPException(early, "not now", {"Retry-After": "1"} if early == 503 else None)
-            return state["model"](file.file.read())
-
-        async def blocking_labels(file: UploadFile):
-            return labels(file)
-
-        app.post("/labels")(blocking_labels if blocks else labels)
-
-        @app.post("/drain")
-        def drained():
-            if drain:
-                state["draining"] = True
-                if close > 2:
-                    state["model"].close()
+        @app.get("/stats")
+        async def stats():
+            return batcher.stats
 
         return app
 
-    return make_service
+    return make
 
 
-def test_a_service_that_starts_and_stops_well():
-    assert check("11.2", service()).ok
+@pytest.mark.parametrize("status", [422, 400])
+def test_batches_solution_passes(status, capsys):
+    assert check("11.1", batched(status=status)).ok
+    assert "well done" in capsys.readouterr().out
+
+
+def test_batches_a_solution_that_refuses_negative_numbers_itself(capsys):
+    class Refusing(Batcher):
+        async def __call__(self, x):
+            if x < 0:
+                raise ValueError("a number is negative")
+            return await super().__call__(x)
+
+    assert check("11.1", batched(Refusing)).ok
+
+
+def test_batches_skeleton(capsys):
+    def make(compute, largest, window):
+        app = FastAPI()
+
+        @app.post("/predict")
+        async def predict(number: Number):
+            return {"y": (await asyncio.to_thread(compute, [number.x]))[0]}
+
+        return app
+
+    report = check("11.1", make)
+    assert not report.ok and len(report.lines) == 1
+    assert "add GET /stats" in capsys.readouterr().out
+
+
+class Alone(Batcher):
+    async def __call__(self, x):
+        return (await self.call([x]))[0]
+
+
+class Patient(Batcher):
+    def __init__(self, compute, largest, window):
+        super().__init__(compute, largest, 60)
+
+
+class Strict(Batcher):
+    async def failed(self, batch, error):
+        for _, future in batch:
+            future.set_exception(error)
+
+
+class Shuffled(Batcher):
+    async def call(self, numbers):
+        return (await super().call(numbers))[::-1]
+
+
+class Blocking(Batcher):
+    async def call(self, numbers):
+        self.stats = {"calls": self.stats["calls"] + 1, "largest": max(self.stats["largest"], len(numbers))}
+        return self.compute(numbers)
+
+
+class Boundless(Batcher):
+    def __init__(self, compute, largest, window):
+        super().__init__(compute, 1000, window)
+
+
+class Uncounted(Batcher):
+    async def call(self, numbers):
+        self.stats = self.stats if self.stats["calls"] else {"calls": 1, "largest": len(numbers)}
+        return await asyncio.to_thread(self.compute, numbers)
 
 
 @pytest.mark.parametrize(
-    ("mistake", "hint"),
+    ("kind", "hint"),
     [
-        ({"deaf": True}, "add the route"),
-        ({"late": "before yield"}, "yield at once"),
-        ({"late": "factory"}, "yield at once"),
-        ({"late": "loop"}, "yield at once"),
-        ({"ready": False}, "there is no model yet"),
-        ({"early": 500}, "Retry-After"),
-        ({"blocks": True}, "not work on the event loop"),
-        ({"drain": False}, "only changes what /ready says"),
-        ({"strict": True}, "only changes what /ready says"),
-        ({"close": 0}, "after the yield of the lifespan"),
-        ({"close": 2}, "after the yield of the lifespan"),
+        (Alone, "collect until the batch is full"),
+        (Patient, "a lone request goes when the window is over"),
+        (Strict, "ask again, for parts of it"),
+        (Shuffled, "results keep the order"),
+        (Blocking, "asyncio.to_thread(compute, numbers)"),
+        (Boundless, "a full batch goes at once"),
+        (Uncounted, "count where compute is called"),
     ],
 )
-def test_a_service_with_one_mistake(mistake, hint, capsys):
-    assert not check("11.2", service(**mistake)).ok
+def test_batches_mistakes(kind, hint, monkeypatch, capsys):
+    if kind in (Patient, Boundless):  # requests that are never answered
+        monkeypatch.setattr("classroom.checks.held.LIMIT", 1)
+        monkeypatch.setattr("yololab.serving.kernel.GRACE", 0.1)
+    assert not check("11.1", batched(kind)).ok
     assert hint in capsys.readouterr().out
 
 
-def skeleton(load_model):
-    app = FastAPI()
-    app.get("/health")(lambda: {"status": "alive"})
-    return app
+def test_batches_that_answers_500(capsys):
+    assert not check("11.1", batched(status=500)).ok
+    assert "a 500 blames the server" in capsys.readouterr().out
 
 
-def test_the_skeleton_of_the_service(capsys):
-    report = check("11.2", skeleton)
-    assert not report.ok and report.lines[0][0]
-    assert "there is no model yet" in capsys.readouterr().out
+class Line:
+    """A solution: what the route does before, while and after it waits."""
 
+    def __init__(self, places):
+        self.places, self.inside, self.lock = places, 0, asyncio.Lock()
 
-# exercise 3: the smoke test
-
-EXPECTED = {"apple.jpg": ["apple"], "stop_sign.jpg": ["stop sign"]}
-
-
-def smoke(status=True, kind=True, ready=True, names=tuple(EXPECTED), catches=True, timeout=3, exact=False):
-    """A smoke test that looks at everything, or does not at one thing."""
-
-    def ask(url):
-        if ready and requests.get(f"{url}/ready", timeout=timeout).status_code != 200:
-            yield "not ready"
-        for name in names:
-            data = (ROOT / "images" / name).read_bytes()
-            answer = requests.post(f"{url}/v1/detections", files={"file": data}, timeout=timeout)
-            if status and answer.status_code != 200:
-                yield f"{name}: status {answer.status_code}"
-            if kind and answer.headers["content-type"] != "application/json":
-                yield f"{name}: {answer.headers['content-type']}"
-            if [each["label"] for each in answer.json()["detections"]] != EXPECTED[name]:
-                yield f"{name}: other labels"
-            if exact and set(answer.json()) != {"model", "image", "detections"}:
-                yield f"{name}: other fields"
-
-    def run(url):
+    @asynccontextmanager
+    async def place(self, seconds):
+        if self.inside > self.places:
+            raise HTTPException(503, "busy", {"Retry-After": str(ceil(self.inside * seconds))})
+        self.inside += 1
         try:
-            return list(ask(url))
-        except requests.RequestException as error:
-            if not catches:
-                raise
-            return [str(error)]
-
-    return run
+            async with self.lock:
+                yield
+        finally:
+            self.inside -= 1
 
 
-def test_a_smoke_test_that_looks_at_everything():
-    assert check("11.3", smoke()).ok
+def queued(kind=Line, run=asyncio.to_thread, status=422):
+    """make(work, seconds, places) of the solution, or with another line."""
+
+    def make(work, seconds, places):
+        app, line = FastAPI(), kind(places)
+
+        @app.get("/jobs/{number}")
+        async def job_route(number: int):
+            try:
+                async with line.place(seconds):
+                    return {"result": await run(work, number)}
+            except ValueError as error:
+                raise HTTPException(status, str(error)) from error
+
+        @app.get("/line")
+        async def line_route():
+            return {"running": min(1, line.inside), "waiting": max(0, line.inside - 1)}
+
+        return app
+
+    return make
+
+
+def test_line_solution_passes(capsys):
+    assert check("11.2", queued()).ok
+    assert "well done" in capsys.readouterr().out
+
+
+def test_line_solution_with_threads_passes(capsys):
+    def make(work, seconds, places):
+        app, lock, turns = FastAPI(), threading.Lock(), []
+
+        @app.get("/jobs/{number}")
+        def job_route(number: int):
+            turn = threading.Event()
+            with lock:
+                if len(turns) > places:
+                    raise HTTPException(503, "busy", {"Retry-After": str(ceil(len(turns) * seconds))})
+                turns.append(turn)
+                turns[0].set()
+            turn.wait()
+            try:
+                return {"result": work(number)}
+            except ValueError as error:
+                raise HTTPException(422, str(error)) from error
+            finally:
+                with lock:
+                    turns.pop(0)
+                    if turns:
+                        turns[0].set()
+
+        @app.get("/line")
+        def line_route():
+            return {"running": min(1, len(turns)), "waiting": max(0, len(turns) - 1)}
+
+        return app
+
+    assert check("11.2", make).ok
+
+
+def test_line_skeleton(capsys):
+    def make(work, seconds, places):
+        app = FastAPI()
+
+        @app.get("/jobs/{number}")
+        async def job_route(number: int):
+            return {"result": await asyncio.to_thread(work, number)}
+
+        return app
+
+    report = check("11.2", make)
+    assert not report.ok and len(report.lines) == 1
+    assert "add GET /line" in capsys.readouterr().out
+
+
+class Unbounded(Line):
+    def __init__(self, places):
+        super().__init__(1000)
+
+
+class Short(Line):
+    def __init__(self, places):
+        super().__init__(places - 1)
+
+
+class Silent(Line):
+    @asynccontextmanager
+    async def place(self, seconds):
+        async with super().place(0.1):
+            yield
+
+
+class Leaking(Line):
+    @asynccontextmanager
+    async def place(self, seconds):
+        if self.inside > self.places:
+            raise HTTPException(503, "busy", {"Retry-After": str(ceil(self.inside * seconds))})
+        self.inside += 1
+        async with self.lock:
+            yield
+        self.inside -= 1
+
+
+class LastFirst(Line):
+    def __init__(self, places):
+        super().__init__(places)
+        self.turns = []
+
+    @asynccontextmanager
+    async def place(self, seconds):
+        if self.inside > self.places:
+            raise HTTPException(503, "busy", {"Retry-After": str(ceil(self.inside * seconds))})
+        self.inside += 1
+        if self.inside > 1:
+            self.turns.append(asyncio.Event())
+            await self.turns[-1].wait()
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            if self.turns:
+                self.turns.pop().set()
 
 
 @pytest.mark.parametrize(
-    ("mistake", "missed", "hint"),
+    ("kind", "hint"),
     [
-        ({"status": False}, "every picture is answered 500", "look at the status"),
-        ({"kind": False}, "JSON that calls itself text/html", "Content-Type"),
-        ({"ready": False}, "/ready says 503", "nothing but 200"),
-        ({"names": ("apple.jpg",)}, "every picture gets the first one's answer", "two pictures"),
-        ({"timeout": None}, "no answer to a picture", "a timeout"),
-        ({"exact": True}, "another build", "not every byte"),
-        ({"catches": False}, "nobody answers at all", "requests.RequestException"),
+        (Unbounded, "is a place left?"),
+        (Short, "running is 0 or 1, waiting is everybody else"),
+        (Silent, "rounded up: math.ceil"),
+        (Leaking, "give the place back whatever happens"),
+        (LastFirst, "asyncio.Lock keeps the order"),
     ],
 )
-def test_a_smoke_test_that_misses_something(mistake, missed, hint, capsys, monkeypatch):
-    monkeypatch.setattr("classroom.checks.deployments.STUCK", 0.1)
-    report = check("11.3", smoke(**mistake))
-    assert missed in " ".join(text for fine, text in report.lines if not fine)
+def test_line_mistakes(kind, hint, monkeypatch, capsys):
+    if kind in (Unbounded, Short):  # what is waited for never comes
+        monkeypatch.setattr("classroom.checks.held.LIMIT", 1)
+    assert not check("11.2", queued(kind)).ok
     assert hint in capsys.readouterr().out
 
 
-def test_the_skeleton_of_the_smoke_test_finds_nothing(capsys):
-    report = check("11.3", lambda url: [])
-    assert [fine for fine, _ in report.lines] == [True] * 2 + [False] * 9
-    assert "compare the labels" in capsys.readouterr().out
+def test_line_that_blocks_the_loop(capsys):
+    async def run(work, number):
+        return work(number)
+
+    assert not check("11.2", queued(run=run)).ok
+    assert "work runs in a thread" in capsys.readouterr().out
+
+
+def test_line_that_lets_the_error_through_as_500(capsys):
+    assert not check("11.2", queued(status=500)).ok
+    assert "answer 422 for work's ValueError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_an_app_instead_of_the_function(number, capsys):
+    assert not check(f"08.{number}", FastAPI()).ok
+    assert "check needs the function" in capsys.readouterr().out

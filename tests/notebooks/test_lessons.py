@@ -27,8 +27,8 @@ def processes() -> set[int]:
 
 
 def marked(name: str) -> object:
-    """Lesson 11 starts a Ray cluster where Ray is installed: not beside another one."""
-    return pytest.param(name, marks=pytest.mark.xdist_group("cluster")) if "11_" in name else name
+    """Lesson 16 starts a Ray cluster where Ray is installed: not beside another one."""
+    return pytest.param(name, marks=pytest.mark.xdist_group("cluster")) if "16_" in name else name
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in LESSONS])

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from helpers import IMAGES, wait_for
+from helpers import IMAGES, wait_for, with_small_disk
 from PIL import Image
 
 from yololab import Detector, decode
@@ -237,15 +237,10 @@ def test_a_full_disk_leaves_no_half_file(here):
         put(here / f"{number}.jpg", "crowd.jpg")
     (here / "r.json").write_text("the last run")
 
-    def small_disk():
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    run = {"capture_output": True, "text": True, "timeout": 120, "preexec_fn": small_disk}
-    ended = subprocess.run(command(".", "--json", "r.json", "--no-save"), **run)
+    run = {"capture_output": True, "text": True, "timeout": 120}
+    ended = subprocess.run(with_small_disk(command(".", "--json", "r.json", "--no-save")), **run)
     assert ended.returncode == 1 and "error: r.json cannot be written: File too large." in ended.stderr
-    ended = subprocess.run(command("1.jpg"), **run)
+    ended = subprocess.run(with_small_disk(command("1.jpg")), **run)
     assert ended.returncode == 1 and "1.jpg: File too large" in ended.stderr
     assert (here / "r.json").read_text() == "the last run"
     assert files_in(here) == sorted(["r.json", *(f"{number}.jpg" for number in range(30))])

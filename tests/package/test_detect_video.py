@@ -10,7 +10,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from helpers import IMAGES, wait_for
+from helpers import IMAGES, wait_for, with_small_disk
 
 from yololab import Detector, annotate
 from yololab.__main__ import main
@@ -152,12 +152,7 @@ def test_a_frame_that_cannot_be_written_is_a_failure(here, monkeypatch):
 def test_a_full_disk_leaves_no_half_video(here):
     film(here / "clip.mp4", frames(30))
 
-    def small_disk():
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    ended = subprocess.run([*COMMAND, "clip.mp4"], capture_output=True, text=True, timeout=120, preexec_fn=small_disk)
+    ended = subprocess.run(with_small_disk([*COMMAND, "clip.mp4"]), capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1 and "Is the disk full?" in ended.stderr
     assert list((here / "detected").iterdir()) == []
 
