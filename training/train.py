@@ -26,7 +26,7 @@ from tqdm import tqdm
 from training import ROOT
 from yololab.vision.detector import Detector
 
-from . import alone, losses, photos
+from . import alone, losses, photos, truths
 from .design import starter
 from .evaluate import score
 from .network import Network
@@ -37,7 +37,7 @@ STEPS = {"convolution": 800, "heads": 300}  # that these learn alone
 RATE = 2e-3  # highest learning rate afterwards
 SIDES = [(0.0, (224, 256, 320)), (0.7, (256, 288, 320, 352))]  # from which part of the time
 PIXELS = {"cpu": 3 * 224**2, "cuda": 48 * 224**2}  # of a batch: small steps suit a student that gets so many targets
-SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 6.0}  # how often one of a set is drawn
+SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 10.0}  # how often one of a set is drawn
 
 
 class Batches:
@@ -52,8 +52,11 @@ class Batches:
 
     def _make(self, count: int, side: int) -> tuple:
         self._shape[:] = count, side
-        batch = photos.recolour(next(self._stream).to(self._device), self._chance)
-        return batch, *self._teacher(batch)
+        altered, boxes = next(self._stream)
+        batch = photos.recolour(altered.to(self._device), self._chance)
+        heads, features = self._teacher(batch)
+        truths.correct(heads, boxes)
+        return batch, heads, features
 
     def take(self, count: int, side: int) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Photos, the teacher's heads, its features. The batch after this one will have this shape."""
@@ -125,6 +128,17 @@ class Run:
         self.average.load_state_dict(self.student.state_dict())
         self.counts["photos"] += 8 * len(cells.heads) * processes
 
+    def begin_with(self, weights: Path, batches: Batches) -> None:
+        """Go on from the weights of an earlier run, instead of random ones that learn alone."""
+        self.student.load(weights)
+        cells = alone.Cells(self.student, self.design.stages, [])
+        chance = torch.Generator().manual_seed(0)
+        for _ in range(16):
+            cells.add(*batches.take(8, 256), chance)
+        self.variances = [channels + 0.01 * channels.mean() for channels in cells.variances]
+        self.average.load_state_dict(self.student.state_dict())
+        self.counts["photos"] += 8 * len(cells.heads)
+
     def step(self, batch: torch.Tensor, heads: list, features: list, progress: float, rate: float) -> dict:
         """Learn from one batch, float32 (N, 3, S, S), and what the teacher says of it; what the student missed."""
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
@@ -185,7 +199,10 @@ def train(options: argparse.Namespace) -> None:
     chance = torch.Generator().manual_seed(counts["photos"])
     if not counts["photos"]:
         started = time.monotonic()
-        run.learn_alone(batches)
+        if options.start:
+            run.begin_with(options.start, batches)
+        else:
+            run.learn_alone(batches)
         counts["seconds"] += time.monotonic() - started
         if first:
             run.save()
@@ -236,6 +253,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch; more are slower where others compute, too")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--run", type=Path, default=ROOT / "build/training", help="where state and log are kept")
+    parser.add_argument("--start", type=Path, help="the .weights of an earlier run to go on from")
     parser.add_argument("--resume", action="store_true")
     train(parser.parse_args())
 

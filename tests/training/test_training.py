@@ -193,13 +193,14 @@ def test_photos_are_read_from_tar_files_and_folders_and_altered(torch, photos):
 
     sets = load(photos)
     assert {name: len(found) for name, found in sets.items()} == {"first": 2, "second": 2}
-    assert all(max(photo.shape) == 256 and photo.dtype == np.uint8 for found in sets.values() for photo in found)
+    pictures = [photo.picture for found in sets.values() for photo in found]
+    assert all(max(picture.shape) == 256 and picture.dtype == np.uint8 for picture in pictures)
     batches, shape = stream(sets, {"first": 2.0}, seed=0, workers=0)
     shape[:] = 5, 96
-    batch = next(batches)
-    assert batch.shape == (5, 96, 96, 3) and batch.float().std() > 10
-    assert not torch.equal(batch, next(batches))
-    assert torch.equal(batch, next(_with_shape(stream(sets, {"first": 2.0}, seed=0, workers=0), (5, 96))))
+    batch, boxes = next(batches)
+    assert batch.shape == (5, 96, 96, 3) and batch.float().std() > 10 and boxes.shape == (0, 6)
+    assert not torch.equal(batch, next(batches)[0])
+    assert torch.equal(batch, next(_with_shape(stream(sets, {"first": 2.0}, seed=0, workers=0), (5, 96)))[0])
     colours = recolour(batch, torch.Generator().manual_seed(0))
     assert colours.shape == (5, 3, 96, 96) and colours.min() >= 0 and colours.max() <= 1
 
@@ -208,6 +209,42 @@ def _with_shape(stream, values):
     batches, shape = stream
     shape[:] = values
     return batches
+
+
+def test_true_boxes_follow_what_is_done_to_a_photo(torch, tmp_path):
+    from training.photos import load, stream
+
+    picture = np.zeros((192, 256, 3), np.uint8)
+    picture[60:110, 40:120] = 255
+    cv2.imwrite(str(tmp_path / "white.png"), picture)
+    document = {"images": [{"id": 1, "file_name": "white.png"}],
+                "annotations": [{"image_id": 1, "category_id": 48, "bbox": [40, 60, 80, 50]}]}  # fmt: skip
+    (tmp_path / "truth.json").write_text(json.dumps(document))
+    batch, boxes = next(_with_shape(stream(load([tmp_path]), {}, seed=1, workers=0), (24, 160)))
+    assert len(boxes) > 10 and set(boxes[:, 1].tolist()) == {47}
+    for number, _, x1, y1, x2, y2 in boxes.tolist():
+        inside = batch[int(number), round(y1) : round(y2), round(x1) : round(x2)].float()
+        assert inside.numel() == 0 or inside.mean() > 200
+
+
+def test_the_teacher_is_put_right_by_true_boxes(torch):
+    from training import losses, truths
+
+    heads = [torch.full((2, 85, side, side), -5.0) for side in (32, 16, 8)]
+    for head in heads:
+        head[:, :4] = 0
+    heads[1][0, 4, 8, 8], heads[1][0, 5 + 75, 8, 8] = 3, 2  # it sees a vase, class 75, 64 pixels large ...
+    heads[1][0, 2:4, 8, 8] = float(np.log(4))
+    before = [head.clone() for head in heads]
+    truths.correct(heads, torch.tensor([[0, 47, 100, 100, 165, 162.0]]))  # ... and it is an apple, class 47
+    assert torch.equal(heads[1][1], before[1][1]), "the other picture stays as it is"
+    told = heads[1][0, :, 8, 8]
+    assert told[4] == 3 and told[5:].argmax() == 47 and told[5 + 75] < -5
+    centre, extent = (told[:2] + 8) * 16, told[2:4].exp() * 16
+    assert torch.allclose(torch.cat([centre, extent]), torch.tensor([132.5, 131, 65, 62]), atol=1e-3)
+    missed = [head.clone().fill_(-5.0) for head in heads]
+    truths.correct(missed, torch.tensor([[1, 11, 10, 10, 40, 40.0]]))  # nothing was seen there
+    assert (missed[0][1, 4] > 0).sum() == 5 and losses.answers(heads, heads)["classes"] == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg")

@@ -1,17 +1,21 @@
 """Other views of the same scenes, as photos to train on: python -m training.render.variants FOLDER [--count 6]
 
 Each is seen from another side and distance, under another light, at 256 pixels; none of them is a picture in images/.
+truth.json beside them (COCO form) holds the boxes that the renderer knows; a second run goes on after the last picture.
 """
 
 import argparse
+import json
 import random
 from pathlib import Path
 
 import bpy
 from mathutils import Matrix, Vector
 
-from . import indoors, outdoors, stage  # noqa: F401 (the scenes register themselves)
+from . import indoors, outdoors, stage, truth  # noqa: F401 (the scenes register themselves)
 from .gallery import PICTURES
+
+NAMES = Path(__file__).parents[2] / "yololab/vision/starter.names"
 
 
 def turn(side: float, nearer: float, higher: float) -> None:
@@ -42,8 +46,13 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="+", default=list(PICTURES))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    record = options.folder / "truth.json"
+    entries = truth.read(record) if record.exists() else {}
     for number in range(options.count):
         for name in options.scenes:
+            file = options.folder / f"{name}-{number}.jpg"
+            if file.name in entries:
+                continue
             PICTURES[name]()
             bpy.context.view_layer.update()
             random.seed(f"{name} {number}")
@@ -53,8 +62,10 @@ def main() -> None:
             scene = bpy.context.scene
             scene.render.resolution_x, scene.render.resolution_y, scene.cycles.samples = 256, 192, 16
             scene.render.image_settings.file_format = "JPEG"
-            stage.shoot(options.folder / f"{name}-{number}.jpg")
-            print(name, number, flush=True)
+            stage.shoot(file)
+            entries[file.name] = 256, 192, truth.visible_boxes()
+            record.write_text(json.dumps(truth.coco(entries, NAMES.read_text().splitlines()), indent=1) + "\n")
+            print(file.name, len(entries[file.name][2]), flush=True)
 
 
 if __name__ == "__main__":
