@@ -1,10 +1,11 @@
-"""python -m classroom run | lab | check"""
+"""python -m classroom run | lab | check | outputs"""
 
 import argparse
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from yololab.serving.addresses import bypass_proxies
 
@@ -24,6 +25,11 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("lesson", help="for example: server, 03 or 03.2")
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
     check.set_defaults(run=_check)
+    outputs = commands.add_parser(
+        "outputs", help="run notebooks and keep their outputs in them, for those who only read"
+    )
+    outputs.add_argument("notebooks", nargs="*", type=Path, help="default: all of them, server.ipynb first")
+    outputs.set_defaults(run=_outputs)
     options = parser.parse_args(argv)
     bypass_proxies()
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
@@ -53,6 +59,18 @@ def _check(options: argparse.Namespace) -> int:
     from .checks import check
 
     return 0 if check(options.lesson, options.url or Settings().url).ok else 1
+
+
+def _outputs(options: argparse.Namespace) -> int:
+    from .outputs import notebooks, renew
+    from .run import Failed
+
+    try:
+        renew([path.resolve() for path in options.notebooks] or notebooks())
+    except Failed as failure:
+        print(f"FAILED. {failure}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
