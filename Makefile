@@ -46,6 +46,14 @@ test-browser: .venv/installed-tests ## test the pages and JupyterLab in Chromium
 	@$(EDITABLE) '.[browser]'
 	@$(BIN)/python -m pytest tests/browser
 
+outputs: .venv/installed-tests ## run the notebooks and keep their outputs in them (a quiet machine; some minutes)
+	@$(BIN)/python -m classroom outputs $(NOTEBOOKS)
+
+site: .venv/installed-tests ## build the site of notebooks and docs in build/site
+	@$(EDITABLE) '.[site]'
+	@$(BIN)/python -m sphinx -W --keep-going -q -j auto -c docs . build/site
+	@echo "Look at build/site/index.html, or: $(BIN)/python -m http.server -d build/site --bind 127.0.0.1"
+
 dev: .venv/installed-tests ## install the git hooks that check each commit
 	@$(EDITABLE) '.[dev]'
 	@$(BIN)/pre-commit install
@@ -71,4 +79,4 @@ clean: ## remove .venv and build
 	@$(EDITABLE) '.[test]'
 	@touch $@
 
-.PHONY: help run test lab serve cluster bench reliability fuzz test-browser dev lock clean
+.PHONY: help run test lab serve cluster bench reliability fuzz test-browser outputs site dev lock clean

@@ -50,8 +50,9 @@ def png(width, height):
 def test_what_only_one_run_has_is_taken_out():
     text = f"<A at 0x7f12345678>\n{ROOT}/images\n/tmp/tmpab12/x on http://127.0.0.1:43567/docs\n"
     text += " 10%|#\r100%|##\rdone\n"
+    drawing = new_output("display_data", {"image/png": png(900, 600)}, metadata={"image/png": {"alt": "a cat"}})
     ran = [new_output("stream", name="stderr", text="noise"), new_output("stream", name="stdout", text=text),
-           new_output("display_data", {"image/png": png(900, 600)}, metadata={"image/png": {"alt": "a cat"}})]  # fmt: skip
+           drawing]  # fmt: skip
     printed, drawn = outputs.tidied(ran)
     assert printed.text == "<A at 0x…>\n…/images\n/tmp/…/x on http://127.0.0.1:PORT/docs\ndone\n"
     assert drawn.metadata == {"image/jpeg": {"alt": "a cat"}}
