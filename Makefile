@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup # a process for each core
 EDITABLE := $(INSTALL) --no-build-isolation -e # hatchling, which builds the package, is in requirements.lock
 
 help: ## list the targets
@@ -14,12 +15,15 @@ help: ## list the targets
 run: .venv/installed ## install into .venv, run both notebooks together, show what they found
 	@$(BIN)/python -m classroom run
 
-test: .venv/installed-tests ## check style, types and imports, then run all tests
+test: .venv/installed-tests ## check style, types and imports, then run the tests
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup # a process for each core
+	@$(PYTEST) -m "not slow"
+
+test-slow: .venv/installed-tests ## run the slow tests: whole notebooks, browsers, clusters, several processes
+	@$(PYTEST) -m slow
 
 lab: .venv/installed ## open the notebooks in JupyterLab
 	@$(BIN)/python -m classroom lab
@@ -79,4 +83,4 @@ clean: ## remove .venv and build
 	@$(EDITABLE) '.[test]'
 	@touch $@
 
-.PHONY: help run test lab serve cluster bench reliability fuzz test-browser outputs site dev lock clean
+.PHONY: help run test test-slow lab serve cluster bench reliability fuzz test-browser outputs site dev lock clean

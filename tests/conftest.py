@@ -11,9 +11,32 @@ from helpers import IMAGES, SHARED, ready_client, real_models, wait_ready
 
 from yololab.vision.images import decode
 
-# a shell starts what runs in its background with SIGINT ignored, and all processes of the tests would inherit that
+# what a shell runs in its background ignores SIGINT, after nohup SIGHUP, and all processes of the tests inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# whole notebooks, browsers, clusters, servers of several processes: `make test-slow`, and not `make test`, runs these
+SLOW = (
+    "browser/",
+    "notebooks/test_lessons.py",
+    "notebooks/test_notebooks.py",
+    "package/test_site.py",
+    "package/test_wheel.py",
+    "serving/test_cluster.py",
+    "serving/test_deploy.py",
+    "serving/test_jupyter_proxy.py",
+    "serving/test_workers.py",
+    "training/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(folder).as_posix().startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

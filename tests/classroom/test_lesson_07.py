@@ -314,5 +314,5 @@ def test_bounded_that_loses_a_place_with_each_error(capsys):
 @pytest.mark.parametrize("target", [FastAPI(), "http://127.0.0.1:9", lambda *args: None])
 @pytest.mark.parametrize("number", lesson_07.EXERCISES)
 def test_what_is_no_function_that_makes_an_app(number, target, capsys):
-    assert not check(f"05.{number}", target).ok
+    assert not check(f"07.{number}", target).ok
     assert "check needs the function" in capsys.readouterr().out
