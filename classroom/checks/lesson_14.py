@@ -1,21 +1,17 @@
-"""The exercises of lesson 14: metrics for an API, a cache by content hash."""
+"""The exercises of lesson 14: metrics for an API, and a rule that says when to wake somebody."""
 
 import random
-from collections import Counter
+from collections.abc import Callable
 from secrets import token_hex
 from time import sleep
 from typing import Any
 
-import cv2
 from prometheus_client.parser import text_string_to_metric_families
 
-from yololab.vision.images import decode, encode
-
-from .pictures import labels, sample
-from .probe import SECONDS, Answer, Probe, at_once, served
+from .probe import SECONDS, Probe, at_once, served
 from .report import Report, between
+from .watched import crash
 
-AT_ONCE, KEPT = 12, 8  # requests at the same time; answers that the cache keeps
 PICTURES, WAIT, DIVIDE = "/pictures/{number}", "/wait/{ms}", "/divide/{a}/{b}"
 
 
@@ -86,78 +82,50 @@ def _settled(api: Probe, before: dict, expected: dict) -> dict:
     return actual
 
 
-def cached_labels(report: Report, target: Any) -> None:
-    """POST /labels with X-Cache: the same bytes and confidence are computed once, in a bounded cache."""
-    first, second = _picture("fruit"), _picture("crowd")
-    content = "the key must come from the content, not from the file's name: hashlib.sha256(data).hexdigest()"
-    key = "everything that the answer depends on belongs to the key: the confidence, too"
-    value = "put the value into the key, not the text of the query: 0.350, 0.35 and the default are one number"
-    hint = "set response.headers['X-Cache'] to 'miss' where the answer was computed, and to 'hit' where it was not"
-    with served(report, target) as api:
-        computed = _stats(api)
-        new = _post(api, first).require(200, "POST /labels: a new picture", json=labels(first, 0.35))
-        report.require("its header X-Cache", "miss", new.headers.get("x-cache"), hint)
-        for what, data, name, params, found, hint in (
-            ("the same bytes, another name", first, f"{token_hex(4)}.png", {}, "hit", content),
-            ("other bytes, the first name", second, "photo.jpg", {}, "miss", content),
-            ("the first, at 0.05", first, "photo.jpg", {"confidence": 0.05}, "miss", key),
-            ("the first, at 0.6", first, "photo.jpg", {"confidence": 0.6}, "miss", key),
-            ("the first, at 0.350", first, "photo.jpg", {"confidence": "0.350"}, "hit", value),
-        ):
-            answer = _post(api, data, name, **params)
-            answer.expect(200, f"POST /labels: {what}", hint, json=labels(data, float(params.get("confidence", 0.35))))
-            report.expect(f"... X-Cache for {what}", found, answer.headers.get("x-cache"), hint)
-        hint = "each miss calls compute once, and a hit never does (compute itself stays as it was)"
-        report.expect("computations so far (GET /stats)", 4, _stats(api) - computed, hint)
-        _check_bound(api)
-        _check_at_once(api)
+def too_many_errors(report: Report, function: Callable[[list[str]], bool]) -> None:
+    """too_many_errors(scrapes): True where more than 5 % of the requests between the scrapes ended in a 5xx."""
+    hint = "the check needs the function, not what it returns: check('14.2', too_many_errors)"
+    report.require("a function", True, callable(function), hint)
+    for what, expected, counts, hint in _minutes():
+        try:
+            actual = function([_page(each) for each in counts])
+        except Exception as error:
+            actual = crash(error)
+        report.expect(what, expected, actual, hint)
 
 
-def _check_bound(api: Probe) -> None:
-    """Eight answers, then the first again, then a ninth: the second has to go."""
-    data = [_picture("apple") for _ in range(KEPT + 1)]
-    cached = [_post(api, data[each]).headers.get("x-cache") for each in [*range(KEPT), 0, KEPT, 0, 1]]
-    hint = "8 answers must fit, the newest too"
-    if api.report.expect(f"{KEPT} new pictures, then the first again", "hit", cached[KEPT], hint):
-        hint = "a hit must move its answer to the end of the order (move_to_end), so that another one goes"
-        api.report.expect("after a ninth one, the first is still there", "hit", cached[-2], hint)
-        hint = "8 answers at most: while there are more, let the one go that was not used for the longest"
-        api.report.expect("and the second, not used for the longest, is gone", "miss", cached[-1], hint)
+def _minutes() -> list[tuple[str, bool, list[dict[str, int]], str]]:
+    """For each case: what it is, the right answer, the counts by status in each scrape, and a hint."""
+    before, other = random.randrange(5000, 9000), "only requests_total counts, whatever else is on the page"
+    old = "compare what came between the scrapes, the growth: not all that was ever counted"
+    server = "each status of 500 or more is an error: 502 and 503, too"
+    client = "only a status of 500 or more is an error of ours"
+    new = "a series that is missing in a scrape is 0 there: page.get(series, 0)"
+    fallen = "where a counter falls, it was restarted, and has grown from 0 to what it is now: increase() of part 1"
+    nobody = "there is nothing to divide by: compare only where there were requests, or without a division"
+    return [
+        ("errors long ago, 1 % now", False, [{"200": 99, "500": before}, {"200": 1089, "500": before + 10}], old),
+        ("10 % now", True, [{"200": before, "500": 7}, {"200": before + 90, "500": 17}], old),
+        ("3 % with 502, 3 % with 503", True, [{"200": 0}, {"200": 94, "502": 3, "503": 3}], server),
+        ("half are 404 and 422", False, [{"200": 0}, {"200": 100, "404": 50, "422": 50}], client),
+        ("exactly 5 %", False, [{"200": 0}, {"200": 950, "500": 50}], "more than 5 %: 5 % itself is still allowed"),
+        ("the first errors ever", True, [{"200": before}, {"200": before + 90}, {"200": before + 100, "500": 9}], new),
+        ("errors, then a restart", True, [{"200": before}, {"200": before + 9, "500": 9}, {"200": 30}], fallen),
+        ("a restart, then errors", True, [{"200": before, "500": 99}, {"200": 50, "500": 6}], fallen),
+        ("a restart, no errors", False, [{"200": before, "500": 300}, {"200": 50, "500": 0}], fallen),
+        ("no requests at all", False, [{"200": before}] * 3, nobody),
+        ("retries of others fail", False, [{"200": 1, "retries": 0}, {"200": 101, "retries": 50}], other),
+    ]
 
 
-def _check_at_once(api: Probe) -> None:
-    """Identical requests at the same time: good ones, then broken ones."""
-    data, broken, computed = _picture("bowl"), token_hex(20).encode(), _stats(api)
-    answers = at_once(lambda _: _post(api, data), range(AT_ONCE))
-    computed = _stats(api) - computed
-    failed = at_once(lambda _: _post(api, broken, timeout=SECONDS / 3), range(4))
-    failed.append(_post(api, broken, timeout=SECONDS / 3))
-    hint = "look and compute as one step for each key: those who come meanwhile wait for the result (single-flight)"
-    if api.report.expect(f"{AT_ONCE} identical requests at once: computations", 1, computed, hint):
-        found = labels(data, 0.35)
-        expected = {f"200 {found} miss": 1, f"200 {found} hit": AT_ONCE - 1}
-        actual = dict(Counter(f"{each.status} {each.json} {each.headers.get('x-cache')}" for each in answers))
-        api.report.expect(
-            "their answers", expected, actual, "the one that computed says miss, those that waited say hit"
-        )
-    hint = "set the error in the flight, and take the flight out in a finally:, so that nobody waits for ever"
-    statuses = [answer.status for answer in failed]
-    api.report.expect("a broken file, four times at once and once more", [415] * 5, statuses, hint)
+def _page(counts: dict[str, int]) -> str:
+    """A page as under /metrics; the routes hold what a reader that splits at spaces and braces stumbles over."""
+    lines = ["# HELP requests_total Requests answered.", "# TYPE requests_total counter"]
+    for status, count in counts.items():
+        if status != "retries":
+            lines.append(f'requests_total{{route="/two words/{{number}}",status="{status}"}} {float(count)}')
+    lines += ["# TYPE retries_total counter", f'retries_total{{status="500"}} {float(counts.get("retries", 0))}']
+    return "\n".join([*lines, "# TYPE waiting gauge", f"waiting {random.randrange(9)}.0", ""])
 
 
-def _picture(name: str) -> bytes:
-    """A sample picture as a file that nobody has sent before."""
-    picture = cv2.resize(decode(sample(name)), (320, 240))
-    picture[0, :8] = [[*random.randbytes(3)] for _ in range(8)]
-    return encode(picture, "image/png")
-
-
-def _post(api: Probe, data: bytes, name: str = "photo.jpg", timeout: float = SECONDS, **params: Any) -> Answer:
-    return api.post("/labels", files={"file": (name, data)}, params=params, timeout=timeout)
-
-
-def _stats(api: Probe) -> int:
-    return (api.get("/stats").json or {}).get("computations", 0)
-
-
-EXERCISES = {"1": metrics_api, "2": cached_labels}
+EXERCISES = {"1": metrics_api, "2": too_many_errors}

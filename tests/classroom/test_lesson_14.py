@@ -1,19 +1,17 @@
 """The checks of lesson 14, both ways: solutions pass; skeletons and typical mistakes fail with the right hint."""
 
-import hashlib
 import threading
 import time
-from collections import OrderedDict
-from concurrent.futures import Future
+from itertools import pairwise
 
 import prometheus_client as prom
 import pytest
-from fastapi import FastAPI, HTTPException, Request, Response, UploadFile
+from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
+from prometheus_client.parser import text_string_to_metric_families
 
 from classroom.checks import check
-from yololab import Detector, decode, serve
-from yololab.errors import LabError
+from yololab import serve
 
 # exercise 1: metrics for an API
 
@@ -160,196 +158,80 @@ def test_metrics_mistakes(mistake, capsys):
     assert hint in capsys.readouterr().out
 
 
-# exercise 2: labels from a cache
+def test_wrong_and_then_right_in_one_process(capsys):
+    assert not check("14.1", measured(scale=1000)).ok
+    assert check("14.1", measured()).ok
 
 
-@pytest.fixture(scope="module")
-def detector():
-    return Detector("starter")
+# exercise 2: should it wake somebody?
 
 
-class ComputeOnce:
-    """A right cache, or one with something missing."""
-
-    def __init__(self, size=8, lru=True, flies=True):
-        self.size, self.lru, self.flies = size, lru, flies
-        self.answers, self.flights, self.lock = OrderedDict(), {}, threading.Lock()
-
-    def get(self, key, compute):
-        with self.lock:
-            if key in self.answers:
-                if self.lru:
-                    self.answers.move_to_end(key)
-                return self.answers[key], "hit"
-            leads = not self.flies or key not in self.flights
-            flight = Future() if leads else self.flights[key]
-            self.flights[key] = flight
-        if leads:
-            try:
-                flight.set_result(compute())
-            except BaseException as error:
-                flight.set_exception(error)
-            with self.lock:
-                self.flights.pop(key, None)
-                if not flight.exception():
-                    self.answers[key] = flight.result()
-                while self.size and len(self.answers) > self.size:
-                    self.answers.popitem(last=False)
-        return flight.result(), "miss" if leads else "hit"
+def read(text):
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in samples}
 
 
-class OneLock(ComputeOnce):
-    """The short way: look, compute and keep under one lock."""
-
-    def __init__(self):
-        super().__init__()
-        self.everything = threading.Lock()
-
-    def get(self, key, compute):
-        with self.everything:
-            return super().get(key, compute)
+def increase(samples):
+    return sum(after - before if after >= before else after for before, after in pairwise(samples))
 
 
-def hashed(data, name, confidence, request_text):
-    return hashlib.sha256(data).hexdigest(), confidence
+def rule(grown=increase, least=500, most=600, names=("requests_total",), strict=True, divides=False, missing=0):
+    """The rule as it should be, or wrong in one thing."""
+
+    def too_many_errors(scrapes):
+        pages, answered, failed = [read(text) for text in scrapes], 0, 0
+        for name, labels in {each for page in pages for each in page if each[0] in names}:
+            values = [page.get((name, labels), missing) for page in pages]
+            growth = grown([each for each in values if each is not None])
+            answered += growth
+            failed += growth if least <= int(dict(labels)["status"]) < most else 0
+        if divides:
+            return failed / answered > 0.05
+        return failed > 0.05 * answered if strict else answered > 0 and failed >= 0.05 * answered
+
+    return too_many_errors
 
 
-def labels_api(detector, cache=None, key_of=hashed, errors=LabError, keeps_errors=False):
-    computations, app = [], FastAPI()
-
-    def compute(data, confidence):
-        computations.append(confidence)
-        time.sleep(0.05)
-        return [found.label for found in detector(decode(data), confidence)]
-
-    @app.get("/stats")
-    def stats():
-        return {"computations": len(computations)}
-
-    @app.post("/labels")
-    def labels_of(request: Request, file: UploadFile, response: Response, confidence: float = 0.35):
-        data = file.file.read()
-        try:
-            if cache is None:
-                return compute(data, confidence)
-            key = key_of(data, file.filename, confidence, request.url.query)
-            answer, response.headers["X-Cache"] = cache.get(key, lambda: compute(data, confidence))
-        except errors as error:
-            if keeps_errors:
-                return []
-            raise HTTPException(error.status, str(error)) from error
-        return answer
-
-    return app
-
-
-@pytest.mark.parametrize("cache", [ComputeOnce, OneLock])
-def test_a_cache_passes(detector, cache, capsys):
-    assert check("14.2", labels_api(detector, cache())).ok
+def test_the_rule_passes_after_a_wrong_one_in_the_same_process(capsys):
+    assert not check("14.2", rule(least=400)).ok
+    assert check("14.2", rule()).ok
     assert "well done" in capsys.readouterr().out
 
 
-def test_a_cache_passes_by_url_and_twice(detector):
-    server = serve(labels_api(detector, ComputeOnce()), port=0)
-    assert check("14.2", server.url).ok and check("14.2", server.url).ok
-    server.stop()
-
-
-def test_the_lessons_own_pieces_pass(detector):
-    """The way that the hint describes: a cache, and SingleFlight, apart from each other."""
-
-    class Pieces:
-        def __init__(self):
-            self.answers, self.flights, self.lock = OrderedDict(), {}, threading.Lock()
-
-        def look(self, key):
-            with self.lock:
-                if key in self.answers:
-                    self.answers.move_to_end(key)
-                return self.answers.get(key)
-
-        def keep(self, key, answer):
-            with self.lock:
-                self.answers[key] = answer
-                while len(self.answers) > 8:
-                    self.answers.popitem(last=False)
-
-        def fly(self, key, compute):
-            with self.lock:
-                flight = self.flights.get(key)
-                leads = flight is None
-                if leads:
-                    flight = self.flights[key] = Future()
-            if leads:
-                try:
-                    flight.set_result(compute())
-                except BaseException as error:
-                    flight.set_exception(error)
-                finally:
-                    with self.lock:
-                        del self.flights[key]
-            return flight.result()
-
-        def get(self, key, compute):
-            fresh = []
-
-            def compute_and_keep():
-                answer = self.look(key)
-                if answer is None:
-                    answer = compute()
-                    fresh.append(True)
-                    self.keep(key, answer)
-                return answer
-
-            answer = self.look(key)
-            if answer is None:
-                answer = self.fly(key, compute_and_keep)
-            return answer, "miss" if fresh else "hit"
-
-    assert check("14.2", labels_api(detector, Pieces())).ok
-
-
-def test_the_skeleton_has_no_x_cache(detector, capsys):
-    assert not check("14.2", labels_api(detector)).ok
-    out = capsys.readouterr().out
-    assert "set response.headers['X-Cache']" in out and out.count("NOT YET") == 1
-
-
-WRONG = {
-    "the name as the key": (
-        {"key_of": lambda data, name, confidence, query: (name, confidence)},
-        "the key must come from the content",
-    ),
-    "the confidence forgotten": (
-        {"key_of": lambda data, name, confidence, query: hashlib.sha256(data).digest()},
-        "everything that the answer depends on belongs to the key",
-    ),
-    "the query as text": (
-        {"key_of": lambda data, name, confidence, query: (hashlib.sha256(data).digest(), query)},
-        "put the value into the key, not the text",
-    ),
-    "no limit": ({"cache": lambda: ComputeOnce(size=0)}, "8 answers at most"),
-    "one too few": ({"cache": lambda: ComputeOnce(size=7)}, "8 answers must fit"),
-    "first in, first out": ({"cache": lambda: ComputeOnce(lru=False)}, "move_to_end"),
-    "a stampede": ({"cache": lambda: ComputeOnce(flies=False)}, "single-flight"),
-    "errors as answers": ({"keeps_errors": True}, "set the error in the flight"),
+WRONG_RULES = {
+    "the newest scrape alone": ({"grown": lambda values: values[-1]}, "not all that was ever counted"),
+    "last minus first": ({"grown": lambda values: values[-1] - values[0]}, "it was restarted"),
+    "4xx are errors": ({"least": 400}, "of 500 or more is an error of ours"),
+    "only 500": ({"most": 501}, "502 and 503, too"),
+    "all metrics": ({"names": ("requests_total", "retries_total")}, "only requests_total counts"),
+    "at least 5 %": ({"strict": False}, "5 % itself is still allowed"),
+    "divided by nothing": ({"divides": True}, "nothing to divide by"),
+    "missing series left out": ({"missing": None}, "page.get(series, 0)"),
 }
 
 
-@pytest.mark.parametrize("mistake", WRONG)
-def test_cache_mistakes(mistake, detector, capsys):
-    wrong, hint = WRONG[mistake]
-    made = {"cache": wrong.get("cache", ComputeOnce)(), **{k: v for k, v in wrong.items() if k != "cache"}}
-    assert not check("14.2", labels_api(detector, **made)).ok
+@pytest.mark.parametrize("mistake", WRONG_RULES)
+def test_wrong_rules(mistake, capsys):
+    wrong, hint = WRONG_RULES[mistake]
+    assert not check("14.2", rule(**wrong)).ok
     assert hint in capsys.readouterr().out
 
 
-def test_a_cache_that_says_hit_and_computes(detector, capsys):
-    class Liar(ComputeOnce):
-        def get(self, key, compute):
-            if key in self.answers:
-                compute()
-            return super().get(key, compute)
+def test_the_skeleton_of_the_rule(capsys):
+    report = check("14.2", lambda scrapes: False)
+    assert not report.ok and report.lines[0][0]
+    assert "10 % now" in capsys.readouterr().out
 
-    assert not check("14.2", labels_api(detector, Liar())).ok
-    assert "a hit never does" in capsys.readouterr().out
+
+def test_an_exception_in_the_rule_is_shown_with_its_line(capsys):
+    def too_many_errors(scrapes):
+        return scrapes.size > 0.05
+
+    assert not check("14.2", too_many_errors).ok
+    out = capsys.readouterr().out
+    assert "return scrapes.size > 0.05" in out and "Traceback" not in out
+
+
+def test_not_a_function(capsys):
+    assert not check("14.2", True).ok
+    assert "check('14.2', too_many_errors)" in capsys.readouterr().out
