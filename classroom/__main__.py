@@ -1,4 +1,4 @@
-"""python -m classroom run | lab | check | outputs"""
+"""python -m classroom run | lab | check | progress | grade | times | outputs"""
 
 import argparse
 import os
@@ -25,6 +25,18 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("lesson", help="for example: server, 03 or 03.2")
     check.add_argument("url", nargs="?", default=None, help="default: YOLOLAB_URL, else http://127.0.0.1:8000")
     check.set_defaults(run=_check)
+    progress = commands.add_parser("progress", help="show which exercises have been solved")
+    progress.set_defaults(run=_progress)
+    grade = commands.add_parser(
+        "grade", help="check a folder of submitted notebooks and app files; writes a CSV and a page"
+    )
+    grade.add_argument("folder", type=Path, help="one folder for each student, or files that begin with a name")
+    grade.add_argument("--out", type=Path, default=ROOT / "build/grades.csv", help="the page lies beside it (.html)")
+    grade.add_argument("--seconds", type=float, default=300, help="that a submission may take")
+    grade.add_argument("--memory", type=int, default=4096, help="MB that each process of a submission may take")
+    grade.set_defaults(run=_grade)
+    times = commands.add_parser("times", help="how many minutes each notebook takes a reader, by a rule")
+    times.set_defaults(run=_times)
     outputs = commands.add_parser(
         "outputs", help="run notebooks and keep their outputs in them, for those who only read"
     )
@@ -59,6 +71,26 @@ def _check(options: argparse.Namespace) -> int:
     from .checks import check
 
     return 0 if check(options.lesson, options.url or Settings().url).ok else 1
+
+
+def _progress(options: argparse.Namespace) -> int:
+    from .progress import progress
+
+    print(progress())
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from .grade import grade
+
+    return grade(options.folder, options.out, options.seconds, options.memory)
+
+
+def _times(options: argparse.Namespace) -> int:
+    from .times import table
+
+    print(table())
+    return 0
 
 
 def _outputs(options: argparse.Namespace) -> int:

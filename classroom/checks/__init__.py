@@ -16,10 +16,11 @@ import requests
 
 from yololab.serving.addresses import bypass_proxies
 
+from ..results import record
 from .report import Report, Stop
 from .watched import crash
 
-__all__ = ["Report", "check", "lessons"]
+__all__ = ["Report", "check", "exercises", "lessons"]
 
 LAB = ("server", "client")
 
@@ -32,21 +33,26 @@ def check(lesson: str, target: Any) -> Report:
         function where the exercise is one.
     """
     bypass_proxies()
-    report = Report(lesson)
+    report, exercise, first = Report(lesson), "", 0
     name, _, number = lesson.partition(".")
     try:
-        exercises = _exercises(name)
-        if not exercises or (number and number not in exercises):
-            known = [f"{name}.{each}" for each in exercises] or lessons()
+        functions = _functions(name)
+        if not functions or (number and number not in functions):
+            known = [f"{name}.{each}" for each in functions] or lessons()
             report.expect("the lesson's name", known, lesson, "use one of these names")
-        for each in [number] if number in exercises else [] if number else exercises:
+        for each in [number] if number in functions else [] if number else functions:
+            exercise, first = f"{name}.{each}", len(report.lines)
             with suppress(Stop):
-                exercises[each](report, target)
+                functions[each](report, target)
+            record(exercise, report.lines[first:])
+            exercise = ""
     except requests.ConnectionError as error:
         report.expect("the API answers", "an answer", f"none: {type(error).__name__}", "is the server running there?")
     except (Exception, SystemExit) as error:
         hint = "the error says which line raised it, or which answer was unexpected"
         report.expect("the check runs to its end", "no error", crash(error), hint)
+    if exercise:  # the check ended in an error
+        record(exercise, report.lines[first:])
     print(report)
     return report
 
@@ -57,7 +63,12 @@ def lessons() -> list[str]:
     return [*LAB, *sorted(name.removeprefix("lesson_") for name in found if name.startswith("lesson_"))]
 
 
-def _exercises(name: str) -> dict[str, Callable[[Report, Any], None]]:
+def exercises(lesson: str) -> list[str]:
+    """The names of a lesson's exercises, as `check` takes them: "04.1", "04.2"."""
+    return [f"{lesson}.{number}" for number in _functions(lesson)]
+
+
+def _functions(name: str) -> dict[str, Callable[[Report, Any], None]]:
     """A lesson's exercises by number; none for an unknown lesson."""
     if name in LAB:
         return {"1": getattr(import_module(".lab", __name__), name)}
