@@ -40,7 +40,7 @@ def test_where_relative_paths_start(monkeypatch, tmp_path, inside, variable):
         ("port", "seven", "YOLOLAB_PORT='seven' .*integer"),
         ("port", "70000", "YOLOLAB_PORT='70000' .*65535"),
         ("engine", "abacus", "YOLOLAB_ENGINE='abacus' .*'auto'.*'opencv'"),
-        ("extras", "batch,cats", "YOLOLAB_EXTRAS='batch,cats' .*no cats, only batch and explore"),
+        ("extras", "batch,cats", "YOLOLAB_EXTRAS='batch,cats' .*no cats, only batch, explore, live"),
         ("keep", "perhaps", "YOLOLAB_KEEP='perhaps' .*boolean"),
         ("deadline", "0", "YOLOLAB_DEADLINE='0' .*greater than 0"),
         ("workers", "0", "YOLOLAB_WORKERS='0' .*greater than or equal to 1"),

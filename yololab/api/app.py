@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(AccessMiddleware, settings=settings, metrics=service.metrics)
     for module in [detect, *(import_module(f".routes.{name}", __package__) for name in settings.extras)]:
         app.include_router(module.router(settings))
+        app.description += getattr(module, "ABOUT", "")  # what OpenAPI cannot describe
         for path in module.PATHS:
             service.metrics.requests.labels(path, 500)  # from 0 on, so that an alert on its rate sees the first error
             service.metrics.refused.labels(path)

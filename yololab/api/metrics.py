@@ -45,6 +45,16 @@ class Metrics:
         )
         self.waiting = Gauge("yololab_waiting", "Requests in the queue", multiprocess_mode="livesum", registry=registry)
 
+        self.live_connections = Gauge(
+            "yololab_live_connections", "Open connections of /v1/live", multiprocess_mode="livesum", registry=registry
+        )
+        self.live_frames = Counter(
+            "yololab_live_frames", "Frames of /v1/live: answered, skipped, failed", ["outcome"], registry=registry
+        )
+        self.live_seconds = Histogram(
+            "yololab_live_seconds", "From a frame of /v1/live to its answer", buckets=BUCKETS, registry=registry
+        )
+
     def share(self, folder: Path) -> None:
         """Count together with the other processes that share `folder`; call `save` every second from now on."""
         self._shared = SharedCounters(folder)

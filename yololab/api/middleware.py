@@ -10,14 +10,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import LabError, Refused, TooLarge
 from .hosts import LOOPBACK, host_of, is_in, is_ip, is_one_of, prefix_of
+from .key_subprotocol import key_in
 from .metrics import Metrics
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
 # a browser cannot open a page with a key
-KEYLESS = ("/health", "/ready", "/docs", "/redoc", "/openapi.json", "/explore")
-ASSETS = ("/docs-assets/", "/explore-assets/")  # what those pages are made of
+KEYLESS = ("/health", "/ready", "/docs", "/redoc", "/openapi.json", "/explore", "/live")
+ASSETS = ("/docs-assets/", "/explore-assets/", "/live-assets/")  # what those pages are made of
 FORM_OVERHEAD = 2**16  # bytes that a form may add to its file: boundaries, headers, small fields
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CROSS_ORIGIN_METHODS = ("GET", "HEAD", "POST")
@@ -71,12 +72,14 @@ class AccessMiddleware:
             self._metrics.requests.labels(route, status).inc()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The same checks; closing before accepting makes the server answer 403."""
+        """The same checks and the same answers; a server that cannot send those answers 403 to an early close."""
         try:
             self._check(scope)
             check_key(scope, self._settings)
         except LabError as error:
-            return await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:100]})
+            if "websocket.http.response" in scope.get("extensions", {}):  # ASGI: a response instead of the upgrade
+                return await problem(str(error), error.status, error.headers)(scope, receive, send)
+            return await send({"type": "websocket.close", "code": 1008})
         self._apply_prefix(scope)
         await self._app(scope, receive, send)
 
@@ -167,9 +170,11 @@ class KeyMiddleware:
 def check_key(scope: Scope, settings: Settings) -> None:
     """Raise Refused where a key is set and the request does not bring it."""
     key, path = settings.api_key.get_secret_value(), scope["path"].removeprefix(scope.get("root_path", ""))
-    if not key or path in KEYLESS or path.startswith(ASSETS):
+    if not key or (scope["type"] == "http" and (path in KEYLESS or path.startswith(ASSETS))):
         return
     given = Headers(scope=scope).get("x-api-key")
+    if given is None and scope["type"] == "websocket":
+        given = key_in(scope["subprotocols"])
     if given is None:
         raise Refused("This server wants a key. Send it in the header X-API-Key.", 401)
     if not compare_digest(given.encode(), key.encode()):

@@ -25,7 +25,7 @@ from ..vision.models import default_folders
 from .hosts import normalized_host, normalized_network, normalized_origin
 
 PREFIX = "YOLOLAB_"
-EXTRAS = ("batch", "explore")  # modules of `routes` with a `router(settings)`
+EXTRAS = ("batch", "explore", "live")  # modules of `routes` with a `router(settings)`
 NORMALIZED = {
     "allowed_hosts": normalized_host, "cors_origins": normalized_origin, "trusted_proxies": normalized_network
 }  # fmt: skip
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         names = extras.split(",") if isinstance(extras, str) else list(extras) if isinstance(extras, tuple) else [""]
         chosen = {name.strip() for name in names if name.strip()}
         if unknown := chosen - set(EXTRAS):
-            raise ValueError(f"there is no {', '.join(sorted(unknown))}, only {' and '.join(EXTRAS)}")
+            raise ValueError(f"there is no {', '.join(sorted(unknown))}, only {', '.join(EXTRAS)}")
         return tuple(sorted(chosen))
 
     @field_validator("uploads")

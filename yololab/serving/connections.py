@@ -6,9 +6,14 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ..api.live import MAX_FRAME
+
 DESCRIPTORS = 8192  # the limit of open files that a server asks for, where the system grants it
 OWN = 128  # descriptors for anything but connections: libraries, models, logs
 MAX_CONNECTIONS = 2048  # connections of one process
+WEBSOCKETS: dict[str, Any] = {  # for uvicorn.Config; pictures are compressed already
+    "ws_max_size": MAX_FRAME, "ws_per_message_deflate": False
+}  # fmt: skip
 HEAD = 60  # seconds in which the first request head of a connection must have come
 
 _protocol: Any = H11Protocol
@@ -46,6 +51,7 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
     """
 
     limit = MAX_CONNECTIONS
+    _upgraded = False
     _all: dict["BoundedProtocol", None] = {}  # noqa: RUF012  (of this process, in the order in which they came)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -59,10 +65,24 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
         self._forget()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """uvicorn's, which hands the connection to another protocol; it counts here until it is lost."""
+        self._upgraded = True
+        super().handle_websocket_upgrade(*event)
+        self._head_timer.cancel()
+        websocket = self.transport.get_protocol()
+        lost = websocket.connection_lost
+
+        def forget_and_lose(exc: Exception | None) -> None:
+            self._forget()
+            lost(exc)
+
+        websocket.connection_lost = forget_and_lose
+
     @property
     def is_idle(self) -> bool:
-        """No request has come, or the last one is answered."""
-        return self.cycle is None or self.cycle.response_complete
+        """No request has come, or the last one is answered; a WebSocket is never idle."""
+        return not self._upgraded and (self.cycle is None or self.cycle.response_complete)
 
     def close_now(self) -> None:
         """Close it without a response: there is no request, or no place."""

@@ -12,9 +12,11 @@ from typing import Any
 
 import uvicorn
 
+from ..api.live import close_live
 from ..api.settings import Settings
 from ..errors import LabError, ServerFailed
 from .addresses import browser_hint, bypass_proxies, url_of
+from .connections import WEBSOCKETS
 from .listener import listen
 
 GRACE = 5  # seconds that requests in flight get when the server stops
@@ -27,7 +29,9 @@ class Server(uvicorn.Server):
     def __init__(self, app: Any, listener: socket.socket, root_path: str) -> None:
         host, port = listener.getsockname()[:2]
         super().__init__(
-            uvicorn.Config(app, host, port, log_level="warning", root_path=root_path, timeout_graceful_shutdown=GRACE)
+            uvicorn.Config(
+                app, host, port, log_level="warning", root_path=root_path, timeout_graceful_shutdown=GRACE, **WEBSOCKETS
+            )
         )
         self.app, self.port, self.url = app, port, url_of(host, port)
         self._listener = listener
@@ -63,6 +67,11 @@ class Server(uvicorn.Server):
         """uvicorn's, which also notes that it is done."""
         await super().startup(sockets)
         self._started.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, which would close live connections with 1012 instead of 1001."""
+        await close_live(self.app)
+        await super().shutdown(sockets)
 
     def _ask_to_stop(self) -> None:
         if hasattr(self.app, "state"):

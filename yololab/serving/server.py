@@ -14,6 +14,8 @@ from typing import Any
 
 import uvicorn
 
+from ..api.live import close_live
+
 logger = logging.getLogger("uvicorn.error")
 
 GRACE = 30  # seconds that requests in flight get when the server stops
@@ -49,6 +51,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self._on_start:
             self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, which would close live connections with 1012 instead of 1001."""
+        await close_live(self.app)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from ..api.settings import Settings
 from ..api.startup import check_default_model, log_warnings
 from ..errors import PortTaken
 from .addresses import url_of
-from .connections import BoundedProtocol, raise_descriptor_limit
+from .connections import WEBSOCKETS, BoundedProtocol, raise_descriptor_limit
 from .listener import listen
 from .server import GRACE, Server
 
@@ -36,6 +36,7 @@ def serve(settings: Settings) -> int:
         http=BoundedProtocol,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
+        **WEBSOCKETS,
     )
     try:
         listener = listen(settings.host, settings.port)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from ...paths import repository
 from ...vision.explain import FLOOR
 from ..metrics import server_timing
+from ..page_routes import FRESH, page_router
 from ..parameters import DetectionRoute, Service, Upload, body_limit, options_dependency, request_body
 from ..rendering import JSON, as_explanation
 from ..schemas import DETECTION, ExplainedPicture
@@ -18,11 +19,8 @@ from ..service import Options
 from ..settings import Settings
 
 PATHS = ("/v1/explain",)  # that take pictures
-PAGE = Path(__file__).parents[1] / "pages" / "explore"
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}  # Windows may think otherwise
 SAMPLES = ("fruit.jpg", "crowd.jpg", "ball.jpg", "car.jpg", "cup_and_bottle.jpg")
 FLOOR_ABOUT = "candidates with less confidence are left out"
-FRESH = {"Cache-Control": "no-cache"}
 POLICY = (  # W3C Content Security Policy 3; blob: is the picture that was chosen
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
@@ -34,7 +32,8 @@ def router(settings: Settings) -> APIRouter:
     """POST /v1/explain, GET /explore and what that page is made of."""
     routes = APIRouter()
     routes.include_router(_explain_router(settings))
-    routes.include_router(_page_router())
+    routes.include_router(_samples_router())
+    routes.include_router(page_router("explore", POLICY))
     return routes
 
 
@@ -61,12 +60,8 @@ def _explain_router(settings: Settings) -> APIRouter:
     return routes
 
 
-def _page_router() -> APIRouter:
+def _samples_router() -> APIRouter:
     routes = APIRouter(include_in_schema=False)
-
-    @routes.get("/explore")
-    def page() -> Response:
-        return FileResponse(PAGE / "explore.html", headers={**FRESH, "Content-Security-Policy": POLICY})
 
     @routes.get("/explore-assets/samples")
     def samples() -> list[str]:
@@ -78,12 +73,6 @@ def _page_router() -> APIRouter:
             if path.name == name:
                 return FileResponse(path, media_type="image/jpeg", headers=FRESH)
         raise HTTPException(404)
-
-    @routes.get("/explore-assets/{name}")
-    def asset(name: str) -> Response:
-        if name not in {each.name for each in PAGE.iterdir()}:
-            raise HTTPException(404)
-        return FileResponse(PAGE / name, media_type=TYPES.get(Path(name).suffix), headers=FRESH)
 
     return routes
 
