@@ -8,7 +8,7 @@ from pathlib import Path
 
 from classroom import ROOT
 
-VARIABLE = "YOLOLAB_CHECK_RESULTS"  # the file; empty: keep nothing
+VARIABLE = "CLASSROOM_RESULTS"  # the file; empty: keep nothing
 
 
 @dataclass(frozen=True)

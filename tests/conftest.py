@@ -45,7 +45,7 @@ def no_settings_from_outside(monkeypatch, tmp_path):
     for name in [name for name in os.environ if name.startswith("YOLOLAB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("YOLOLAB_UPLOADS", str(tmp_path / "uploads"))
-    monkeypatch.setenv("YOLOLAB_CHECK_RESULTS", "")
+    monkeypatch.setenv("CLASSROOM_RESULTS", "")
 
 
 @pytest.fixture
