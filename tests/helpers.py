@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import struct
 import sys
@@ -103,3 +104,11 @@ def coco_ap50(sample: Path, detect: Callable[[Path], list[dict]], labels: list[s
         judge.accumulate()
         judge.summarize()
     return float(judge.stats[1])
+
+
+def cell_with(notebook: str, text: str) -> str:
+    """The source of the one code cell of a notebook in notebooks/ that holds this text."""
+    cells = json.loads((ROOT / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    (found,) = (source for source in sources if text in source)
+    return found

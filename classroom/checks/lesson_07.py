@@ -9,11 +9,12 @@ from random import randint
 
 from . import held
 from .held import Held
-from .probe import SECONDS, at_once, made
+from .probe import SECONDS, Answer, at_once, made
 from .report import Report, Such
 
 ON_LOOP = "it ran on the event loop's own thread"
 COUNTED = "no two requests may look at the count before one of them changes it: look and take under one lock"
+ROUTE = "write a function under @app.{}, in the function that makes the app"
 OWN_NUMBER = "a request that failed must not cost a place: put back its own number, not the count by one, then say 422"
 
 
@@ -25,7 +26,9 @@ def fix(report: Report, make: Callable) -> None:
         asked = [pool.submit(api.get, f"/slow/{number}", timeout=SECONDS) for number in range(5)]
         try:
             hint = "call slow(number) in the route GET /slow/{number}; asyncio.to_thread calls nothing without an await"
-            report.require("GET /slow/0 calls slow", True, slow.wait(inside=1), hint)
+            called = slow.wait(inside=1)
+            _settle([each.result() for each in asked if each.done() and not called], [200], 'get("/slow/{number}")')
+            report.require("GET /slow/0 calls slow", True, called, hint)
             actual = ON_LOOP if slow.on_loop else api.get("/health").said
             hint = "nothing that blocks belongs on the loop: a plain def, or await asyncio.to_thread(slow, number)"
             if report.expect("GET /health answers while slow requests run", "200", actual, hint):
@@ -45,6 +48,7 @@ def trial(report: Report, make: Callable) -> None:
     detect = Held(lambda: 7, until=lambda held: held.most > quota, patience=0.3)
     with made(report, make, quota, detect) as api:
         answers = at_once(api.post, ["/trial"] * 50)
+    _settle(answers, [200, 429], 'post("/trial")')
     statuses = dict(Counter(answer.status for answer in answers))
     report.require("50 requests at once", {200: quota, 429: 50 - quota}, statuses, COUNTED)
     numbers = sorted(answer.json.get("number", 0) for answer in answers if answer.status == 200)
@@ -84,7 +88,9 @@ def bounded(report: Report, make: Callable) -> None:
     with made(report, make, places, work, seconds=held.LIMIT) as api, ThreadPoolExecutor(24) as pool:
         first = [pool.submit(api.get, f"/tasks/{number}", timeout=SECONDS) for number in range(1, places + 1)]
         try:
-            work.wait(inside=places)
+            if not work.wait(inside=places):
+                done = [each.result() for each in first if each.done()]
+                _settle(done, [200, 503], 'get("/tasks/{number}")')
             actual = ON_LOOP if work.on_loop else work.most
             hint = "call work(number) in a thread, as in exercise 1, for each of the first requests"
             report.require(f"{places} places: so many run at the same time", places, actual, hint)
@@ -104,6 +110,14 @@ def bounded(report: Report, make: Callable) -> None:
         actual = [api.get(f"/tasks/{number}").status for number in [1] * 5 + [0] * 5 + [1]]
         hint = "give the place back whatever happens, after a ValueError too: with, or try ... finally"
         report.expect("later, one by one, all find a place", [200] * 5 + [422] * 5 + [200], actual, hint)
+
+
+def _settle(answers: list[Answer], statuses: list[int], route: str) -> None:
+    """Raise Stop for the first answer with another status: it says more than what is counted afterwards."""
+    for answer in answers:
+        if answer.status not in statuses:
+            answer.missing = ROUTE.format(route)
+            answer.require(statuses)
 
 
 def _product(salt: int, number: int) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 from fastapi import FastAPI, HTTPException
+from helpers import cell_with
 
 from classroom.checks import check, held, lesson_07
 
@@ -122,7 +123,7 @@ def test_fix_that_forgets_the_await(capsys, monkeypatch):
 
 def test_fix_that_never_calls_slow(capsys, monkeypatch):
     monkeypatch.setattr(held, "LIMIT", 0.5)
-    assert not check("07.1", lambda slow: FastAPI()).ok
+    assert not check("07.1", lambda slow: slow_app(lambda number: None)).ok
     assert "call slow(number) in the route" in capsys.readouterr().out
 
 
@@ -316,3 +317,50 @@ def test_bounded_that_loses_a_place_with_each_error(capsys):
 def test_what_is_no_function_that_makes_an_app(number, target, capsys):
     assert not check(f"07.{number}", target).ok
     assert "check needs the function" in capsys.readouterr().out
+
+
+def make_with(method, path, line):
+    """A function that makes an app whose one route fails in `line`."""
+
+    def make(*args):
+        app = FastAPI()
+
+        @app.api_route(path, methods=[method])
+        def route():
+            line()
+
+        return app
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("number", "method", "path"),
+    [("1", "GET", "/slow/{number}"), ("2", "POST", "/trial"), ("3", "GET", "/tasks/{number}")],
+)
+def test_an_error_of_the_students_own_is_shown_with_its_line(number, method, path, capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 1)
+    assert not check(f"07.{number}", make_with(method, path, lambda: 1 + "one")).ok
+    out = capsys.readouterr().out
+    assert "TypeError: unsupported operand" in out and "(your line " in out
+    assert "this error: put that line right" in out and "Traceback" not in out
+
+
+@pytest.mark.parametrize("number", lesson_07.EXERCISES)
+def test_a_route_that_is_not_there_is_named(number, capsys, monkeypatch):
+    monkeypatch.setattr(held, "LIMIT", 0.5)
+    assert not check(f"07.{number}", lambda *args: FastAPI()).ok
+    assert "there is no route for" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [("1", "make_awake"), ("2", "make_trial"), ("3", "make_bounded")], ids=lambda value: value
+)
+def test_the_skeleton_fails_and_the_solution_passes_in_one_process(number, name):
+    lesson = "07_async_and_concurrency.ipynb"
+    skeleton, solution = cell_with(lesson, f"def {name}("), cell_with(f"solutions/{lesson}", f"def {name}(")
+    space = {"asyncio": asyncio, "threading": threading, "FastAPI": FastAPI, "HTTPException": HTTPException}
+    exec(skeleton, space)
+    assert not check(f"07.{number}", space[name]).ok
+    exec(solution, space)
+    assert check(f"07.{number}", space[name]).ok
