@@ -1,6 +1,8 @@
 // The page: asks once for each picture, then judges and paints anew whenever a threshold moves.
 
+import { ask, attempt, whenKeyIsGiven } from "./access.js";
 import { heatmap, paint, paintScale, paintStrip, placed, together } from "./draw.js";
+import { explain as explainPicture, models } from "./source.js";
 import { MOST, figure, group, judge, nearest, objects, reason, stages, tally } from "./verdicts.js";
 
 const $ = (id) => document.getElementById(id);
@@ -13,52 +15,13 @@ let hovered = null;
 let pinned = null;
 let answer = null;
 let file = null;
-let key = null; // of the API, where it wants one: kept here and nowhere else
 let asking = new AbortController();
-let again = start; // what to do when a key was given
 
-// ---- asking the server
-
-class Problem extends Error {
-  constructor(message, status) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/** fetch, relative to this page; a Problem with the API's own sentence where it says no. */
-async function ask(url, options = {}) {
-  const headers = key === null ? {} : { "X-API-Key": key };
-  const response = await fetch(url, { ...options, headers }).catch((error) => {
-    if (error.name === "AbortError") throw error;
-    throw new Problem("The server does not answer. Is it running?", 0);
-  });
-  if (response.ok) return response;
-  const { detail } = await response.json().catch(() => ({}));
-  const sentence = Array.isArray(detail) ? detail.map((each) => each.msg).join("; ") : detail;
-  throw new Problem(sentence ?? `The server answered ${response.status} ${response.statusText}.`, response.status);
-}
-
-/** Run `work`; if it fails, say why over the picture, and ask for the key if that is what it lacks. */
-async function attempt(work) {
-  $("notice").hidden = true;
-  try {
-    await work();
-  } catch (error) {
-    if (error.name === "AbortError") return; // another picture has taken its place
-    if (!(error instanceof Problem)) console.error(error);
-    again = work;
-    $("problem").textContent = error.message;
-    $("keyform").hidden = ![401, 403].includes(error.status);
-    $("notice").hidden = false;
-    if (!$("keyform").hidden) $("key").focus();
-  }
-}
+// ---- asking for candidates
 
 async function start() {
-  const [welcome, models] = await Promise.all(["./", "v1/models"].map(async (url) => (await ask(url)).json()));
-  const names = models.filter((each) => each.installed).map((each) => each.name);
-  $("model").replaceChildren(...names.map((name) => new Option(name, name, false, name === welcome.model)));
+  const { names, standard: first } = await models();
+  $("model").replaceChildren(...names.map((name) => new Option(name, name, false, name === first)));
   $("model").disabled = false;
 }
 
@@ -101,18 +64,11 @@ async function open(picture) {
 }
 
 async function explain(signal) {
-  const body = new FormData();
-  body.append("file", file, file.name || "picture");
-  const chosen = $("model").disabled ? "" : `&model=${encodeURIComponent($("model").value)}`;
-  const clock = [performance.now()];
-  const response = await ask(`v1/explain?floor=0${chosen}`, { method: "POST", body, signal });
-  clock.push(performance.now());
-  const text = await response.text();
-  clock.push(performance.now());
-  answer = JSON.parse(text);
+  const { answer: received, timing, clock } = await explainPicture(file, $("model").disabled ? "" : $("model").value, signal);
+  answer = received;
   receive();
   requestAnimationFrame(() => setTimeout(() => { // after the frame
-    showTimes(stages(response.headers.get("server-timing"), [...clock, performance.now()]));
+    showTimes(stages(timing, [...clock, performance.now()]));
   }));
 }
 
@@ -393,14 +349,9 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   take([...event.dataTransfer.files]);
 });
-$("keyform").addEventListener("submit", (event) => {
-  event.preventDefault();
-  key = $("key").value;
-  const waiting = again;
-  attempt(async () => {
-    if ($("model").disabled) await start();
-    if (waiting !== start) await waiting();
-  });
+whenKeyIsGiven(async (waiting) => {
+  if ($("model").disabled) await start();
+  if (waiting !== start) await waiting();
 });
 
 paintScale($("scale"));

@@ -43,10 +43,14 @@ export function heatmap(grid) {
   return canvas;
 }
 
+/** Width and height of an element in CSS pixels; of a canvas that is in no page, its own. */
+const extent = (element) =>
+  element.isConnected ? [element.clientWidth, element.clientHeight] : [element.width, element.height];
+
 /** Give a canvas the pixels that it covers on this screen; its context, in CSS pixels, cleared. */
 function prepare(canvas) {
-  const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const ratio = canvas.isConnected ? window.devicePixelRatio || 1 : 1;
+  const [width, height] = extent(canvas);
   const pixels = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
   const context = canvas.getContext("2d");
@@ -57,9 +61,17 @@ function prepare(canvas) {
 
 /** Where a picture lies in an element that shows it whole (object-fit: contain), CSS pixels. */
 export function placed(element, size) {
-  const scale = Math.min(element.clientWidth / size.width, element.clientHeight / size.height);
+  const [inside, high] = extent(element);
+  const scale = Math.min(inside / size.width, high / size.height);
   const [width, height] = [size.width * scale, size.height * scale];
-  return { scale, width, height, left: (element.clientWidth - width) / 2, top: (element.clientHeight - height) / 2 };
+  return { scale, width, height, left: (inside - width) / 2, top: (high - height) / 2 };
+}
+
+/** The scene of detections alone, as the API answers them. size: of their picture. */
+export function sceneOf(detections, size) {
+  const candidates = detections.map(({ box, ...each }) => ({ ...each, box: [box.x1, box.y1, box.x2, box.y2] }));
+  const fates = candidates.map(() => ({ verdict: "detected", suppressor: null, overlap: null }));
+  return { size, candidates, fates, shown: new Set(["detected"]), focus: null, heat: null };
 }
 
 /**
@@ -139,8 +151,8 @@ function tag(context, place, scene, number, taken, prefix) {
     [x1, y1 + height], [right, y1 + height],
   ];
   const spots = corners.map(([x, y]) => [
-    Math.min(Math.max(x - 1, 0), context.canvas.clientWidth - width),
-    Math.min(Math.max(y, 0), context.canvas.clientHeight - height),
+    Math.min(Math.max(x - 1, 0), extent(context.canvas)[0] - width),
+    Math.min(Math.max(y, 0), extent(context.canvas)[1] - height),
   ]);
   const free = ([x, y]) => taken.every((t) => x >= t.x + t.width || t.x >= x + width || y >= t.y + height || t.y >= y + height);
   const spot = spots.find(free) ?? (prefix ? spots[0] : null);
@@ -178,4 +190,32 @@ export function paintScale(canvas) {
     context.fillStyle = `rgb(${viridis(x / (canvas.width - 1)).join(" ")})`;
     context.fillRect(x, 0, 1, canvas.height);
   }
+}
+
+/** Values as a line from left to right, 0 at the bottom; returns the round number at the top. */
+export function paintLine(canvas, values) {
+  const context = prepare(canvas);
+  const [width, height] = extent(canvas);
+  const most = roundUp(Math.max(...values, 1));
+  const color = getComputedStyle(canvas).color;
+  const at = (value, number) => [(number / Math.max(values.length - 1, 1)) * width, height - 2 - (value / most) * (height - 6)];
+  context.beginPath();
+  values.forEach((value, number) => context.lineTo(...at(value, number)));
+  context.globalAlpha = 1;
+  context.strokeStyle = color;
+  context.lineWidth = 2;
+  context.lineJoin = "round";
+  context.stroke();
+  context.lineTo(width, height);
+  context.lineTo(0, height);
+  context.globalAlpha = 0.15;
+  context.fillStyle = color;
+  context.fill();
+  return most;
+}
+
+/** The next of 1, 2, 5, 10, 20, 50 ... */
+function roundUp(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((each) => each >= value);
 }
