@@ -97,8 +97,10 @@ def one_model(report: Report, target: Any) -> None:
         return (api.get("/stats").json or {}).get("loads")
 
     with served(report, target() if inspect.isfunction(target) else target) as api:
-        said = (answer.json if answer.status == 200 else answer.said for answer in at_once(post, expected))
-        actual, first = dict(zip(expected, said, strict=True)), loads()
+        answers = at_once(post, expected)
+        for broken in [answer for answer in answers if answer.status != 200][:1]:
+            broken.require(200)  # it says why, which a comparison of all would not
+        actual, first = dict(zip(expected, (answer.json for answer in answers), strict=True)), loads()
         hint = "the labels in the order of the detections; the model must be there before it is asked"
         report.require(f"POST /labels answers {AT_ONCE} requests at once", expected, actual, hint)
         for name in list(expected)[:3]:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response, UploadFile
 from fastapi.responses import JSONResponse
-from helpers import ROOT
+from helpers import ROOT, cell_with
 from starlette.datastructures import MutableHeaders
 
 from classroom.checks import check
@@ -381,3 +381,52 @@ def test_a_second_version_in_the_wrong_order(detector, capsys, monkeypatch):
         "09.3", counter(lambda picture: [type("Found", (), {"label": each}) for each in found], ordered=False)
     ).ok
     assert "the most objects first" in capsys.readouterr().out
+
+
+# the notebook's own cells
+
+
+@pytest.mark.parametrize(
+    ("number", "skeleton", "solution"),
+    [
+        ("1", ["def make_app", "class RequestLog"], ["class RequestLog", "app = make_app()"]),
+        ("2", ["def create_labels_api"], ["def create_labels_api"]),
+        ("3", ["def find(", "def make_counter"], ["class Farewell", "def make_counter"]),
+    ],
+)
+def test_the_skeleton_fails_and_the_solution_passes_in_one_process(number, skeleton, solution):
+    lesson, solutions = "09_production_habits.ipynb", "solutions/09_production_habits.ipynb"
+    space: dict = {}
+    exec(cell_with(solutions, "from contextvars import"), space)
+
+    def ok():
+        last = {"1": "app", "2": "create_labels_api", "3": "make_counter"}[number]
+        return check(f"09.{number}", space[last]() if number == "3" else space[last]).ok
+
+    for text in skeleton:
+        exec(cell_with(lesson, text), space)
+    assert not ok()
+    for text in solution:
+        exec(cell_with(solutions, text), space)
+    assert ok()
+
+
+def broken_app(method, path):
+    app = FastAPI()
+
+    @app.api_route(path, methods=[method])
+    def route():
+        return 1 + "one"
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("number", "method", "path"),
+    [("1", "GET", "/wait/{ms}"), ("2", "POST", "/labels"), ("3", "GET", "/v1/count/{name}")],
+)
+def test_an_error_of_the_students_own_is_shown_with_its_line(number, method, path, capsys):
+    assert not check(f"09.{number}", broken_app(method, path)).ok
+    out = capsys.readouterr().out
+    assert "TypeError: unsupported operand" in out and "(your line " in out
+    assert "this error: put that line right" in out and "Traceback" not in out
