@@ -42,7 +42,8 @@ def executed(path: Path, out: Path = BUILD, **env: str) -> Iterator[nbformat.Not
         extra_arguments=["--log-level=ERROR"],  # ipykernel 7 warns of its plain TCP on loopback at every start
         resources={"metadata": {"path": str(path.parent)}},
     )
-    with client.setup_kernel(env=os.environ | {VARIABLE: ""} | env):  # a run of ours is no student's progress
+    own = {VARIABLE: "", "CLASSROOM_PROJECT": str(out / "project/build/capstone")}  # nothing of a student's is touched
+    with client.setup_kernel(env=os.environ | own | env):
         try:
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)

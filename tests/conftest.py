@@ -20,6 +20,8 @@ if hasattr(signal, "SIGHUP"):
 # whole notebooks, browsers, clusters, servers of several processes: `make test-slow`, and not `make test`, runs these
 SLOW = (
     "browser/",
+    "classroom/test_grade.py",
+    "classroom/test_lesson_17.py",
     "notebooks/test_lessons.py",
     "notebooks/test_notebooks.py",
     "package/test_site.py",

