@@ -21,7 +21,7 @@ from yololab.api.settings import Settings
 from yololab.vision.suppression import iou
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "benchmarks/RESULTS.md",
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "models/README.md", "benchmarks/RESULTS.md",
              *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")
                if path.name != "http_api.md")]  # that one is written by `make site`  # fmt: skip
 
