@@ -128,16 +128,34 @@ class Run:
         self.average.load_state_dict(self.student.state_dict())
         self.counts["photos"] += 8 * len(cells.heads) * processes
 
+    @torch.no_grad()
     def begin_with(self, weights: Path, batches: Batches) -> None:
-        """Go on from the weights of an earlier run, instead of random ones that learn alone."""
+        """Go on from the weights of an earlier run, instead of random ones that learn alone.
+
+        A file holds plain weights, so each convolution finds the principal components of its input anew.
+        """
         self.student.load(weights)
-        cells = alone.Cells(self.student, self.design.stages, [])
+        known = alone.Cells(self.student, self.design.stages, [])
         chance = torch.Generator().manual_seed(0)
+        inputs: dict[int, list[torch.Tensor]] = {}
+
+        def visit(number: int, x: torch.Tensor) -> torch.Tensor:
+            layer = self.student.layers[number]
+            answer = layer(x)
+            count, _, height, width = answer.shape
+            places = (torch.randint(most, (400,), generator=chance) for most in (count, height, width))
+            inputs.setdefault(number, []).append(layer.cells(x, *places))
+            return answer
+
         for _ in range(16):
-            cells.add(*batches.take(8, 256), chance)
-        self.variances = [channels + 0.01 * channels.mean() for channels in cells.variances]
+            batch, heads, features = batches.take(8, 256)
+            self.student(batch, visit=visit)
+            known.add(batch, heads, features, chance)
+        for number, found in inputs.items():
+            self.student.layers[number].principal(torch.cat(found))
+        self.variances = [channels + 0.01 * channels.mean() for channels in known.variances]
         self.average.load_state_dict(self.student.state_dict())
-        self.counts["photos"] += 8 * len(cells.heads)
+        self.counts["photos"] += 8 * len(known.heads)
 
     def step(self, batch: torch.Tensor, heads: list, features: list, progress: float, rate: float) -> dict:
         """Learn from one batch, float32 (N, 3, S, S), and what the teacher says of it; what the student missed."""
@@ -215,8 +233,8 @@ def train(options: argparse.Namespace) -> None:
         if counts["seconds"] >= total:
             break
         progress = counts["seconds"] / total
-        warm = min(1.0, (counts["steps"] + 1) / 20)
-        rate = RATE * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
+        warm = min(1.0, (counts["steps"] + 1) / 40)
+        rate = options.rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
         sides = [sides for since, sides in SIDES if since <= progress][-1]
         side = sides[torch.randint(len(sides), (), generator=chance)]
         shape = max(1, round(PIXELS[run.device] / side**2)), side
@@ -253,6 +271,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch; more are slower where others compute, too")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--run", type=Path, default=ROOT / "build/training", help="where state and log are kept")
+    parser.add_argument(
+        "--rate", type=float, default=RATE, help="highest learning rate, after the stages learned alone"
+    )
     parser.add_argument("--start", type=Path, help="the .weights of an earlier run to go on from")
     parser.add_argument("--resume", action="store_true")
     train(parser.parse_args())

@@ -1,5 +1,8 @@
 """Addresses for browsers, and requests to this machine behind a proxy."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import requests
 from fastapi import FastAPI
@@ -23,6 +26,19 @@ def test_where_the_browser_finds_it(monkeypatch):
     assert browser_hint(8000) == "https://odd-name-8000.app.example.dev/docs"
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
     assert browser_hint(8000).startswith("/user/ann/proxy/8000/docs,")
+
+
+def test_colab_is_asked_for_its_address(monkeypatch):
+    asked = []
+
+    def eval_js(code):
+        asked.append(code)
+        return "https://abc-8000-colab.example.dev/"
+
+    colab = SimpleNamespace(output=SimpleNamespace(eval_js=eval_js))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert browser_hint(8000) == "https://abc-8000-colab.example.dev/docs"
+    assert asked == ["google.colab.kernel.proxyPort(8000)"]
 
 
 @pytest.mark.parametrize("no_proxy", [None, "", "intranet.example", "*"])

@@ -1,6 +1,7 @@
 """Where a server is reached, and what keeps requests to this machine from going elsewhere."""
 
 import os
+import sys
 
 from ..api.hosts import LOOPBACK
 
@@ -15,8 +16,10 @@ def browser_hint(port: int) -> str:
     """How a browser reaches `port` where this machine is not the browser's own; '' where it is.
 
     JupyterHub and Binder have jupyter-server-proxy under the prefix that JUPYTERHUB_SERVICE_PREFIX names; Codespaces
-    forwards each port to a host of its own.
+    forwards each port to a host of its own, and so does Google Colab, which tells its name only to JavaScript.
     """
+    if colab := sys.modules.get("google.colab"):
+        return f"{str(colab.output.eval_js(f'google.colab.kernel.proxyPort({port})')).rstrip('/')}/docs"
     if prefix := os.environ.get("JUPYTERHUB_SERVICE_PREFIX"):
         return f"{prefix.rstrip('/')}/proxy/{port}/docs, on the address of this JupyterLab"
     name, domain = (os.environ.get(each) for each in ("CODESPACE_NAME", "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN"))
