@@ -5,10 +5,13 @@ import sysconfig
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
+
+from starlette.websockets import WebSocketDisconnect
 
 from classroom import ROOT
 
@@ -48,6 +51,8 @@ class Watched:
         self.state = getattr(app, "state", SimpleNamespace())  # `serve` waits for the model in it
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] == "websocket":
+            return await self._websocket(scope, receive, send)
         if scope["type"] != "http":
             return await self._other(scope, receive, send)
         held: list[dict] = []  # a 500 waits until the app has ended, and perhaps raised
@@ -71,6 +76,26 @@ class Watched:
                 held[0]["headers"] = [*held[0].get("headers", ()), told]
         for message in held:
             await send(message)
+
+    async def _websocket(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """What the route raises is sent as a last text, behind CRASHED; that the client has left is no crash."""
+        accepted = False
+
+        async def watched(message: dict) -> None:
+            nonlocal accepted
+            accepted = accepted or message["type"] == "websocket.accept"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except WebSocketDisconnect:
+            pass
+        except Exception as error:
+            with suppress(Exception):  # closed already
+                if not accepted:
+                    await send({"type": "websocket.accept"})
+                await send({"type": "websocket.send", "text": f"{CRASHED}: {crash(error)}"})
+                await send({"type": "websocket.close", "code": 1011})
 
     async def _other(self, scope: dict, receive: Callable, send: Callable) -> None:
         async def watched(message: dict) -> None:
