@@ -9,6 +9,7 @@ import jwt
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Security, UploadFile
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer, OAuth2PasswordRequestForm, SecurityScopes
+from helpers import cell_with
 from pwdlib import PasswordHash
 
 from classroom.checks import check
@@ -245,3 +246,38 @@ def test_uploader_solution_passes(capsys):
 def test_uploader_mistakes_get_a_hint(make, hint, capsys):
     assert not check("10.3", make).ok
     assert hint in capsys.readouterr().out
+
+
+# the notebook's own cells
+
+
+@pytest.mark.parametrize(("number", "name"), [("1", "keyed"), ("2", "login"), ("3", "uploader")])
+def test_the_skeleton_fails_and_the_solution_passes_in_one_process(number, name):
+    lesson, solutions = "10_security.ipynb", "solutions/10_security.ipynb"
+    space: dict = {}
+    exec(cell_with(solutions, "from pwdlib import"), space)
+    exec(cell_with(lesson, f"def {name}("), space)
+    assert not check(f"10.{number}", space[name]).ok
+    for text in [*{"2": ["def fits(", "def claims_of("]}.get(number, []), f"def {name}("]:
+        exec(cell_with(solutions, text), space)
+    assert check(f"10.{number}", space[name]).ok
+
+
+@pytest.mark.parametrize(
+    ("number", "method", "path"), [("1", "GET", "/v1/labels"), ("2", "POST", "/token"), ("3", "POST", "/upload")]
+)
+def test_an_error_of_the_students_own_is_shown_with_its_line(number, method, path, capsys):
+    def make(*args):
+        app = FastAPI()
+        app.get("/health")(lambda: {"status": "ok"})
+
+        @app.api_route(path, methods=[method])
+        def route():
+            return 1 + "one"
+
+        return app
+
+    assert not check(f"10.{number}", make).ok
+    out = capsys.readouterr().out
+    assert "TypeError: unsupported operand" in out and "(your line " in out
+    assert "this error: put that line right" in out and "Traceback" not in out
