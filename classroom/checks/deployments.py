@@ -15,6 +15,7 @@ from yololab.vision.machine import free_port
 from .pictures import starter
 from .probe import served
 from .report import Report
+from .watched import crash
 
 PATH = "/v1/detections"
 STUCK = 8  # seconds that the hanging one takes
@@ -114,23 +115,28 @@ def smoke(report: Report, function: Callable[[str], Any]) -> None:
         try:
             problems = function(url)
         except (Exception, SystemExit) as error:
-            return f"{type(error).__name__}: {error}"[:120]
+            return crash(error)
         return f"broken: {problems}"[:120] if problems else "good"
+
+    def broken(url: str) -> str:
+        said = verdict(url)
+        return "broken" if said.startswith("broken: ") else said
 
     with served(report, deployment) as api:
         for name, change in GOOD.items():
             deployment.change = change
+            actual = verdict(api.url)
             hint = "compare what a user relies on (status, type, labels), not every byte"
-            report.expect(f"good: {name}", "good", verdict(api.url), hint)
+            hint = hint if actual.startswith("broken") else "your function raised this error: put that line right"
+            report.expect(f"good: {name}", "good", actual, hint)
         cases = list(BROKEN.items())
         shuffle(cases)
         for name, (change, hint) in cases:
             deployment.change = change or _json(_first_again())
             if name == "no answer to a picture":
                 deployment.let_go.clear()
-            actual = verdict(api.url)
+            actual = broken(api.url)
             deployment.let_go.set()
-            report.expect(f"broken: {name}", "broken", actual.split(":")[0], hint)
+            report.expect(f"broken: {name}", "broken", actual, hint)
     hint = "requests raises an error where nobody answers: catch requests.RequestException, and report it"
-    nobody = verdict(f"http://127.0.0.1:{free_port()}").split(":")[0]
-    report.expect("broken: nobody answers at all", "broken", nobody, hint)
+    report.expect("broken: nobody answers at all", "broken", broken(f"http://127.0.0.1:{free_port()}"), hint)

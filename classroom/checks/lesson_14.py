@@ -90,7 +90,7 @@ def too_many_errors(report: Report, function: Callable[[list[str]], bool]) -> No
         try:
             actual = function([_page(each) for each in counts])
         except Exception as error:
-            actual = crash(error)
+            actual, hint = crash(error), f"your function raised this error; {hint}"
         report.expect(what, expected, actual, hint)
 
 

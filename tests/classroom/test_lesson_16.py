@@ -123,6 +123,11 @@ def test_no_dockerfile_at_all(text, capsys):
     assert "which has a FROM" in capsys.readouterr().out
 
 
+def test_a_wrong_dockerfile_and_then_a_right_one():
+    assert not check("16.1", TASK).ok
+    assert check("16.1", GOOD).ok
+
+
 # exercise 2: start and stop
 
 
@@ -201,6 +206,26 @@ def test_a_service_with_one_mistake(mistake, hint, capsys):
     assert hint in capsys.readouterr().out
 
 
+def test_a_wrong_service_and_then_a_right_one_in_one_process():
+    assert not check("16.2", service(ready=False)).ok
+    assert check("16.2", service()).ok
+
+
+def test_a_crash_in_the_service_is_shown_with_its_line(capsys):
+    def make_service(load_model):
+        app = skeleton(load_model)
+
+        @app.get("/ready")
+        def ready():
+            return load_model.loaded
+
+        return app
+
+    assert not check("16.2", make_service).ok
+    out = capsys.readouterr().out
+    assert "return load_model.loaded" in out and "Traceback" not in out
+
+
 def skeleton(load_model):
     app = FastAPI()
     app.get("/health")(lambda: {"status": "alive"})
@@ -274,3 +299,21 @@ def test_the_skeleton_of_the_smoke_test_finds_nothing(capsys):
     report = check("16.3", lambda url: [])
     assert [fine for fine, _ in report.lines] == [True] * 2 + [False] * 9
     assert "compare the labels" in capsys.readouterr().out
+
+
+def test_a_wrong_smoke_test_and_then_a_right_one(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("classroom.checks.deployments.STUCK", 0.1)
+        assert not check("16.3", smoke(ready=False)).ok
+    assert check("16.3", smoke()).ok
+
+
+def test_a_crash_in_the_smoke_test_is_shown_with_its_line(capsys, monkeypatch):
+    monkeypatch.setattr("classroom.checks.deployments.STUCK", 0.1)
+
+    def crashing(url):
+        return url.status_code
+
+    assert not check("16.3", crashing).ok
+    out = capsys.readouterr().out
+    assert "return url.status_code" in out and "Traceback" not in out
