@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from yololab import create_app, serve
-from yololab.api import live
+from yololab.api import live, live_connection
 from yololab.api.key_subprotocol import as_subprotocol, key_in
 from yololab.api.settings import Settings
 from yololab.vision.drawing import color_of
@@ -309,7 +309,7 @@ def test_a_stop_closes_with_1001():
 
 
 def test_a_connection_that_says_nothing_ends(client, monkeypatch):
-    monkeypatch.setattr(live, "IDLE", 0.01)
+    monkeypatch.setattr(live_connection, "IDLE", 0.01)
     with client.websocket_connect(URL) as websocket, pytest.raises(WebSocketDisconnect) as closed:
         websocket.receive_json()
     assert closed.value.code == 1008 and closed.value.reason == "Nothing came for 0.01 s."
@@ -325,7 +325,7 @@ async def run_asgi(app, receive, send) -> None:
 
 
 def test_answers_that_nobody_reads_end_the_connection(client, monkeypatch):
-    monkeypatch.setattr(live, "SLOW", 0.05)
+    monkeypatch.setattr(live_connection, "SLOW", 0.05)
     sent, frames = [], [{"type": "websocket.connect"}, {"type": "websocket.receive", "bytes": APPLE}]
 
     async def receive():

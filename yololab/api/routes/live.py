@@ -6,7 +6,8 @@ from starlette.websockets import WebSocket
 from ...errors import Busy, LabError
 from ...vision.models import find
 from ..key_subprotocol import SUBPROTOCOL
-from ..live import Close, LiveConnection, LiveConnections, going_away, shortened
+from ..live import Close, LiveConnections, going_away, shortened
+from ..live_connection import LiveConnection
 from ..live_options import WrongOptions, changed
 from ..page_routes import page_router
 from ..service import DetectionService, Options
