@@ -94,14 +94,19 @@ def frame(things: list[Cutout], background: np.ndarray, number: int) -> tuple[np
     return canvas.round().astype(np.uint8), boxes
 
 
-def main() -> None:
-    """Write both files."""
-    os.environ["OPENCV_FFMPEG_WRITER_OPTIONS"] = f"b;{BITS}|crf;34|cpu-used;1|deadline;good"
-    things = [
+def objects() -> list[Cutout]:
+    """What moves: the farthest first."""
+    return [
         cut("cup_and_bottle.jpg", "cup", 0, 0.85),
         cut("oranges.jpg", "orange", 1, 0.62),
         cut("apple.jpg", "apple", 0, 0.8),
     ]
+
+
+def main() -> None:
+    """Write both files."""
+    os.environ["OPENCV_FFMPEG_WRITER_OPTIONS"] = f"b;{BITS}|crf;34|cpu-used;1|deadline;good"
+    things = objects()
     background = table()
     FOLDER.mkdir(exist_ok=True)
     film = cv2.VideoWriter(
