@@ -1,5 +1,6 @@
 """20 connections of /v1/live, each faster than it can be served: python -m benchmarks.live [--seconds 30].
 
+First one connection alone, against the detector without a server: frames a second of both, in turn. Then the load.
 Prints how many frames each connection got answered, what /health and /predict took meanwhile, and the server's memory.
 """
 
@@ -20,6 +21,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks import ROOT
+from yololab.api.service import DetectionService, Options
+from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
 
 CLIP = ROOT / "yololab" / "api" / "pages" / "shared" / "clip.webm"
@@ -110,6 +113,39 @@ async def measure(port: int, pid: int, connections: int, rate: float, seconds: f
     return tally
 
 
+async def paced(port: int, pictures: list[bytes], seconds: float) -> float:
+    """Frames a second of one connection that keeps two frames under way, as the page does."""
+    async with connect(f"ws://127.0.0.1:{port}/v1/live", proxy=None, open_timeout=60, compression=None) as websocket:
+        await websocket.send(pictures[0])
+        began, count = perf_counter(), 0
+        while perf_counter() - began < seconds:
+            await websocket.send(pictures[(count + 1) % len(pictures)])
+            await websocket.recv()
+            count += 1
+        return count / (perf_counter() - began)
+
+
+def alone(service: DetectionService, pictures: list[bytes], seconds: float) -> float:
+    """Frames a second of decoding and detecting in this process, one after the other."""
+    began, count = perf_counter(), 0
+    while perf_counter() - began < seconds:
+        service.process(pictures[count % len(pictures)], Options(service.settings.model))
+        count += 1
+    return count / (perf_counter() - began)
+
+
+def compare(port: int, rounds: int = 8, seconds: float = 1.5) -> str:
+    """One connection against the detector alone, in turn, so that other load on the machine meets both."""
+    service, pictures, pairs = DetectionService(Settings(keep=False)), frames(), []
+    for _ in range(rounds):
+        pairs.append((asyncio.run(paced(port, pictures, seconds)), alone(service, pictures, seconds)))
+    ratio = median(live / lone for live, lone in pairs)
+    live, lone = (median(column) for column in zip(*pairs, strict=True))
+    return (
+        f"one connection: {live:.1f} frames a second, the detector alone {lone:.1f}; median of the ratios {ratio:.2f}"
+    )
+
+
 def report(tally: Tally, seconds: float) -> str:
     """The figures, one a line."""
     shares, health = sorted(tally.answered), sorted(tally.health)
@@ -147,6 +183,7 @@ def main() -> None:
                         break
                 except httpx2.TransportError:
                     continue
+        print(compare(port))
         print(f"{options.connections} connections, {options.rate:g} frames a second each, {options.seconds:g} s")
         tally = asyncio.run(measure(port, server.pid, options.connections, options.rate, options.seconds))
         print(report(tally, options.seconds))
