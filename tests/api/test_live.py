@@ -385,6 +385,12 @@ def test_the_documents_name_the_route(client):
         assert plain.get("/live").status_code == 404
 
 
+def test_a_plain_get_is_told_to_upgrade(client):
+    answer = client.get("/v1/live")
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    assert "WebSocket client" in answer.json()["detail"]
+
+
 def test_the_page_comes_without_a_key_and_from_here():
     with ready_client(extras="live", api_key="secret") as client:
         page = client.get("/live")

@@ -174,7 +174,7 @@ def check_key(scope: Scope, settings: Settings) -> None:
         return
     given = Headers(scope=scope).get("x-api-key")
     if given is None and scope["type"] == "websocket":
-        given = key_in(scope["subprotocols"])
+        given = key_in(scope.get("subprotocols", ()))
     if given is None:
         raise Refused("This server wants a key. Send it in the header X-API-Key.", 401)
     if not compare_digest(given.encode(), key.encode()):

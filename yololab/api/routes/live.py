@@ -1,6 +1,7 @@
 """An optional route and its page, YOLOLAB_EXTRAS=live: detections in what a camera, a video or a screen shows."""
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from ...errors import Busy, LabError
@@ -29,15 +30,22 @@ POLICY = (  # blob: is a video file that was chosen; connect-src 'self' includes
 def router(settings: Settings) -> APIRouter:
     """WS /v1/live, GET /live and what that page is made of."""
     routes = APIRouter()
+    routes.add_api_route("/v1/live", not_a_request, include_in_schema=False)
     routes.add_websocket_route("/v1/live", live)  # Starlette's: the key has been checked before the app sees it
     routes.include_router(page_router("live", POLICY))
     return routes
 
 
+def not_a_request() -> None:
+    """Raise 426 Upgrade Required (RFC 9110, 15.5.22) for a plain GET."""
+    detail = "This is a WebSocket. Open it with a WebSocket client, e.g. the page /live, as ws://HOST:PORT/v1/live."
+    raise HTTPException(426, detail, {"Upgrade": "websocket"})
+
+
 async def live(websocket: WebSocket) -> None:
     """One connection from its first message to its last."""
     service: DetectionService = websocket.app.state.service
-    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
+    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope.get("subprotocols", ()) else None)
     close = _refusal(websocket, service)
     if isinstance(close, Close):
         return await websocket.close(close.code or 1000, shortened(close.reason))
