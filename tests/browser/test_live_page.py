@@ -207,7 +207,12 @@ def test_thresholds_and_the_demo_clip(page):
     assert page.locator("#frame").is_hidden() and page.locator("#video").is_visible()
 
 
-def test_the_screen_and_a_video_file(page):
+def test_the_screen(page):
+    assert run(page, 3, "#screen")[0]["image"]["width"] == 640  # at most: the longer side of what is sent
+    assert page.locator("#screen[aria-current]").count() == 1
+
+
+def test_a_video_file(page):
     page.locator("#file").set_input_files(CLIP)
     page.wait_for_function("() => seen.length >= 3")
     assert page.locator("label[for=file][aria-current]").count() == 1
