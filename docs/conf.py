@@ -8,6 +8,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import http_api  # noqa: E402 (beside this file)
 import pages  # noqa: E402
+import try_page  # noqa: E402
 
 from yololab import __version__  # noqa: E402
 
@@ -21,7 +22,7 @@ include_patterns = [
     "server.ipynb", "client.ipynb",
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deploy/*.md",
 ]  # fmt: skip
-exclude_patterns = ["**/.ipynb_checkpoints", "docs/site"]
+exclude_patterns = ["**/.ipynb_checkpoints", "docs/site"]  # what is copied as it is
 
 nb_execution_mode = "off"  # the outputs are those that the notebooks hold
 nb_merge_streams = True
@@ -34,6 +35,7 @@ autodoc_typehints = "description"
 copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "furo"
+html_favicon = "../yololab/api/pages/shared/icon.svg"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
 html_extra_path = ["site/extra"]  # index.html, which leads to docs/index.html
@@ -41,7 +43,14 @@ html_show_sourcelink = False
 html_theme_options = {"sidebar_hide_name": False, "navigation_with_keys": True}
 
 
+def finish(app, problem) -> None:
+    """Add what Sphinx does not know of: the page that runs the model in the visitor's browser."""
+    if problem is None and app.builder.format == "html":
+        try_page.write(Path(app.outdir))
+
+
 def setup(app) -> None:
+    app.connect("build-finished", finish)
     app.connect("builder-inited", lambda app: http_api.write(ROOT / "docs/http_api.md"))
     app.connect("source-read", pages.prepare)
     app.connect("autodoc-process-docstring", pages.fields)

@@ -14,25 +14,40 @@ def slug(text: str) -> str:
 
 
 def prepare(app: object, name: str, content: list[str]) -> None:
-    """Sphinx's event source-read: anchors of JupyterLab, which keep case and punctuation, become the site's."""
-    text = re.sub(
-        r"\]\(([\w./]*\.ipynb)?#([^)\\]+)\)", lambda found: f"]({found[1] or ''}#{slug(found[2])})", content[0]
-    )
-    if text.startswith("{"):
-        text = attached(text)
-        text = with_buttons(text, f"{name}.ipynb") if REPOSITORY else text
-    content[0] = text
-
-
-def attached(text: str) -> str:
-    """A notebook's JSON with the pictures that are attached to its cells as data in the text."""
-    notebook = json.loads(text)
+    """Sphinx's event source-read: what makes a notebook of JupyterLab a page of the site."""
+    if not content[0].startswith("{"):
+        return
+    notebook = json.loads(content[0])
     for cell in notebook["cells"]:
-        for name, kinds in cell.pop("attachments", {}).items():
-            (kind, data), *_ = kinds.items()
-            source = "".join(cell["source"]).replace(f"attachment:{name}", f"data:{kind};base64,{data.strip()}")
-            cell["source"] = [source]
-    return json.dumps(notebook)
+        if cell["cell_type"] == "markdown":
+            cell["source"] = _with_anchors(_with_pictures("".join(cell["source"]), cell.pop("attachments", {})))
+    if REPOSITORY:
+        notebook["cells"].insert(1, _buttons(f"{name}.ipynb"))
+    content[0] = json.dumps(notebook)
+
+
+def _with_anchors(text: str) -> str:
+    """Anchors of JupyterLab, which keep case and punctuation, become the site's."""
+    return re.sub(r"\]\(([\w./]*\.ipynb)?#([^)]+)\)", lambda found: f"]({found[1] or ''}#{slug(found[2])})", text)
+
+
+def _with_pictures(text: str, attachments: dict) -> str:
+    """Pictures that are attached to the cell stand in its text as data."""
+    for name, kinds in attachments.items():
+        (kind, data), *_ = kinds.items()
+        text = text.replace(f"attachment:{name}", f"data:{kind};base64,{data.strip()}")
+    return text
+
+
+def _buttons(path: str) -> dict:
+    """A cell below the title that opens the notebook where it can run."""
+    links = {
+        "Colab": f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/{path}",
+        "Binder": f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?labpath={path}",
+        "Codespaces": f"https://codespaces.new/{REPOSITORY}?quickstart=1",
+    }
+    line = "Open it in " + ", ".join(f"[{place}]({url})" for place, url in links.items()) + "."
+    return {"cell_type": "markdown", "id": "open-in", "metadata": {}, "source": line}
 
 
 def fields(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
@@ -46,16 +61,3 @@ def fields(app: object, what: str, name: str, thing: object, options: object, li
             inside = bool(begins)
         found.append(re.sub(r"^([a-z_]+): ", r":param \1: ", line) if begins else line)
     lines[:] = found
-
-
-def with_buttons(text: str, path: str) -> str:
-    """A notebook's JSON with a line below the title that opens it where it can run."""
-    notebook = json.loads(text)
-    links = {
-        "Colab": f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/{path}",
-        "Binder": f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?labpath={path}",
-        "Codespaces": f"https://codespaces.new/{REPOSITORY}?quickstart=1",
-    }
-    line = "Open it in " + ", ".join(f"[{place}]({url})" for place, url in links.items()) + "."
-    notebook["cells"].insert(1, {"cell_type": "markdown", "id": "open-in", "metadata": {}, "source": [line]})
-    return json.dumps(notebook)

@@ -24,7 +24,6 @@ SLOW = (
     "classroom/test_lesson_17.py",
     "notebooks/test_lessons.py",
     "notebooks/test_notebooks.py",
-    "package/test_site.py",
     "package/test_wheel.py",
     "serving/test_cluster.py",
     "serving/test_deploy.py",

@@ -2,7 +2,7 @@
 
 import { ask, attempt, whenKeyIsGiven } from "./access.js";
 import { heatmap, paint, paintScale, paintStrip, placed, together } from "./draw.js";
-import { explain as explainPicture, models } from "./source.js";
+import { explain as explainPicture, models, samples } from "./source.js";
 import { MOST, figure, group, judge, nearest, objects, reason, stages, tally } from "./verdicts.js";
 
 const $ = (id) => document.getElementById(id);
@@ -26,10 +26,8 @@ async function start() {
 }
 
 async function offerSamples() {
-  const names = await (await ask("explore-assets/samples")).json();
-  for (const name of names) {
+  for (const { name, url } of await samples()) {
     const title = name.replace(/\.\w+$/, "").replaceAll("_", " ");
-    const url = `explore-assets/samples/${name}`;
     const button = Object.assign(document.createElement("button"), { type: "button", title });
     button.append(Object.assign(new Image(64, 48), { src: url, alt: title, draggable: false }));
     button.addEventListener("click", () => attempt(async () => {

@@ -1,5 +1,5 @@
 // Where candidates and detections come from: here, this server. A page without a server, which runs the model itself,
-// brings a file of the same name with the same three functions; drawing, suppression and words stay as they are.
+// brings a file of the same name with the same functions; drawing, suppression and words stay as they are.
 
 import { Problem, ask, subprotocols } from "./access.js";
 
@@ -9,6 +9,12 @@ export async function models() {
   const here = known.filter((each) => each.installed);
   const confidences = new Map(here.map((each) => [each.name, each.default_confidence]));
   return { names: [...confidences.keys()], standard: welcome.model, confidences };
+}
+
+/** Pictures to begin with: [{name, url}]. */
+export async function samples() {
+  const names = await (await ask("explore-assets/samples")).json();
+  return names.map((name) => ({ name, url: `explore-assets/samples/${name}` }));
 }
 
 /**
