@@ -11,9 +11,11 @@ from ..api.live import MAX_FRAME
 DESCRIPTORS = 8192  # the limit of open files that a server asks for, where the system grants it
 OWN = 128  # descriptors for anything but connections: libraries, models, logs
 MAX_CONNECTIONS = 2048  # connections of one process
-WEBSOCKETS: dict[str, Any] = {  # for uvicorn.Config; pictures are compressed already
-    "ws_max_size": MAX_FRAME, "ws_per_message_deflate": False
-}  # fmt: skip
+WEBSOCKETS: dict[str, Any] = {  # for uvicorn.Config
+    # the route itself refuses what is larger than MAX_FRAME: uvicorn hangs up so hard that its close code may be lost
+    "ws_max_size": 2 * MAX_FRAME,
+    "ws_per_message_deflate": False,  # pictures are compressed already
+}
 HEAD = 60  # seconds in which the first request head of a connection must have come
 
 _protocol: Any = H11Protocol
