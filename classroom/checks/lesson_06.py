@@ -1,0 +1,66 @@
+"""Checks of lesson 6: an upload of digits that says no."""
+
+import random
+from typing import Any
+
+import cv2
+import numpy as np
+
+from yololab.vision.images import encode
+
+from .lesson_05 import answers, named
+from .probe import Answer, served
+from .report import Report, Such, between, having
+
+OWN_ERROR = "decode() raises a LabError that knows its .status: answer with that"
+
+
+def digits(report: Report, target: Any) -> None:
+    """POST /v1/digits: digits that are read; 415, 400 and 422 where they belong."""
+    pictures, classes = _digits(30)
+    png, blank = pictures[0], encode(np.full((80, 80, 3), 255, np.uint8), "image/png")
+
+    def upload(data: bytes, name: str = "a.png", **more: Any) -> Answer:
+        params = {key: more.pop(key) for key in ("top",) if key in more}
+        return api.post("/v1/digits", params=params, files={"file": (name, data)}, **more)
+
+    with served(report, target) as api:
+        first = upload(png, missing="add a function under @app.post('/v1/digits')")
+        first = answers(first, "digit", "top", "model")
+        named(report, "digits", first["model"])
+        report.expect("entries in top if it is left out", 3, len(first["top"]), "top: ... = 3, and [:top]")
+        full = upload(png, top=10)
+        hint = 'answer a list, with one {"digit": 3, "probability": 0.8} for each of the best'
+        entry = having({"digit": Such("a digit", str), "probability": Such("a number", str)})
+        report.require("top is a list of objects", [entry] * 10, top := full.json["top"], hint)
+        chances, best = [entry["probability"] for entry in top], top[0]["digit"]
+        report.expect("ten probabilities add up to", 1, round(sum(chances), 3), "take them from predict_proba")
+        report.expect("most probable first", sorted(chances, reverse=True), chances, "np.argsort(-probabilities)")
+        report.expect("digit is the first of top", best, full.json["digit"], "take it from there")
+        read = [upload(picture, top=1).json["digit"] for picture in pictures]
+        right = sum(one == other for one, other in zip(read, classes, strict=True))
+        hint = "prepare an upload with the function that the training used, and with nothing besides"
+        report.expect("how many of 30 digits are read", between(26, 30), right, hint)
+        for what, status, data, more, hint in (
+            ("a text called photo.png", 415, b"I am a picture.", {"name": "photo.png"}, OWN_ERROR),
+            ("a PNG called notes.txt", 200, png, {"name": "notes.txt"}, "look at the bytes only"),
+            ("half a PNG", 400, png[: len(png) // 2], {}, OWN_ERROR),
+            ("a blank paper", 422, blank, {}, "features() raises a ValueError: say 422 then"),
+            ("top=0", 422, png, {"top": 0}, "an int with Query(ge=1, le=10)"),
+            ("top=11", 422, png, {"top": 11}, "an int with Query(ge=1, le=10)"),
+        ):
+            upload(data, **more, hint=hint).expect(status, f"{status} for {what}")
+        api.post("/v1/digits", hint="give file no default value").expect(422, "422 for no file")
+
+
+def _digits(count: int) -> tuple[list[bytes], list[int]]:
+    """PNG files of randomly chosen handwritten digits, dark on light, and what they are."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    chosen = random.sample(range(len(data.target)), count)
+    papers = [cv2.resize((255 - data.images[n] * 255 / 16).astype(np.uint8), (64, 64)) for n in chosen]
+    return [encode(cv2.cvtColor(paper, cv2.COLOR_GRAY2BGR), "image/png") for paper in papers], data.target[chosen]
+
+
+EXERCISES = {"1": digits}
