@@ -8,7 +8,8 @@ from PIL import Image
 
 from yololab import decode, encode
 from yololab.errors import BadImage, TooLarge
-from yololab.vision.images import ORIENTATION, decode_again, decode_small, media_type
+from yololab.vision import images
+from yololab.vision.images import ORIENTATION, decode_small, decode_whole, media_type
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -118,20 +119,33 @@ def test_a_large_jpeg_is_decoded_small_but_never_under_twice_the_side(size, side
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_decoding_again_makes_the_same_pixels(picture, orientation, mode):
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_the_whole_picture_is_the_one_that_decode_makes(picture, orientation, mode):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     data = saved(rgb(picture).convert(mode), "JPEG", exif=exif)
-    assert (decode_again(data, decode_small(data, 32)[1]) == decode(data)).all()
+    assert (decode_whole(data, *decode_small(data, 32)) == decode(data)).all()
 
 
-def test_what_opencv_reads_otherwise_or_not_is_decoded_by_the_one_that_read_it(picture, monkeypatch):
+@pytest.mark.parametrize("side", [None, 120, 60, 20])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_has_the_pixels_that_pillow_makes(picture, mode, options, side, monkeypatch):
+    data = saved(rgb(picture).convert(mode), "JPEG", **options)
+    found = decode(data) if side is None else decode_small(data, side)[0]
+    monkeypatch.setattr(images, "_jpeg", lambda *arguments: None)
+    assert (found == (decode(data) if side is None else decode_small(data, side)[0])).all()
+
+
+def test_what_the_fast_decoder_refuses_is_left_to_pillow(picture, monkeypatch):
     data = saved(rgb(picture), "JPEG")
     expected = decode(data)
-    for other in (None, np.zeros((320, 240, 3), np.uint8)):
-        monkeypatch.setattr(cv2, "imdecode", lambda *args, other=other: other)
-        assert (decode_again(data, (320, 240)) == expected).all()
+
+    def refuse(*_, **__):
+        raise ValueError("Corrupt JPEG data: premature end of data segment")
+
+    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", refuse)
+    assert (decode(data) == expected).all()
 
 
 def test_a_side_that_does_not_divide_is_rounded_up():
