@@ -1,17 +1,22 @@
-"""Checks of lesson 5: a fraud API."""
+"""Checks of lesson 5: a fraud API, and recommendations from a table."""
 
 import json
 import random
+import sqlite3
+from contextlib import closing
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from .probe import Answer, Probe, at_once, served
+from .probe import BROKE, Answer, Probe, at_once, made, served
 from .report import Report, Such, having
 
 LUNCH = {"amount": 12.5, "hour": 14, "abroad": False, "failed_tries": 0}
 NIGHT = {"amount": 4900.0, "hour": 3, "abroad": True, "failed_tries": 4}
 LIMIT = "write the limits into the input's class: Field(ge=..., le=...)"
 RAISED = "the function is there and raised this error; if it speaks of numpy: .item() for numbers, bool() for choices"
+TABLE = """CREATE TABLE IF NOT EXISTS recommendation
+           (customer INTEGER PRIMARY KEY, products TEXT, run INTEGER)"""
 REFUSALS = (  # a change of LUNCH, and the hint where it is taken; None: left out
     ({"amount": "twenty"}, "declare the amount as a float"),
     *(({name: n}, LIMIT) for name, n in (("amount", 0), ("amount", 100_001), ("hour", 24), ("failed_tries", 21))),
@@ -86,4 +91,41 @@ def _pay(api: Probe, payment: dict, threshold: Any = None, **hints: str) -> Answ
     return api.post("/v1/fraud", data=_text(payment), params={"threshold": threshold}, headers=head, **hints)
 
 
-EXERCISES = {"1": fraud}
+def shop(report: Report, make: Any) -> None:
+    """A table that was computed before: known customers, new ones, a table that is replaced, `top`."""
+    popular, known, new = [3, 1, 4, 15, 9], random.randint(1, 900), random.randint(1000, 9999)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = f"{folder}/shop.db"
+        table = _nightly(path, known, run=1)
+        with made(report, make, path, popular) as api:
+            url = f"/v1/customers/{known}/recommendations"
+            missing = "add a function under @app.get('/v1/customers/{customer}/recommendations') inside make_shop"
+            expected = {"products": table[:3], "source": "batch", "run": 1}
+            hint = "json.loads makes a list of the column products; [:top] cuts it, and top is 3 if it is left out"
+            answer = api.get(url, missing=missing)
+            answer.require(200, json=expected, what="a known customer", hint=BROKE if answer.crash else hint)
+            api.get(f"{url}?top=5").expect(200, "... with top=5", hint, json=expected | {"products": table[:5]})
+            fallback = {"products": popular[:3], "source": "popular", "run": None}
+            hint = "fetchone() gives None for a customer who is not in the table: answer popular then, cut to top"
+            unknown = api.get(f"/v1/customers/{new}/recommendations")
+            unknown.expect(200, "a new customer gets the fallback", hint, json=fallback)
+            again = {"products": _nightly(path, known, run=2)[:3], "source": "batch", "run": 2}
+            hint = "read the row in the route, at each request: what is read once is as old as the server"
+            api.get(url).expect(200, "after the next night", hint, json=again)
+            hint = "top is an int with Query(ge=1, le=5), customer an int"
+            for bad in (f"{url}?top=0", f"{url}?top=6", "/v1/customers/anna/recommendations"):
+                api.get(bad, hint=hint).expect(422, f"{bad.partition('customers')[2]} is refused")
+
+
+def _nightly(path: str, customer: int, run: int) -> list[int]:
+    """Replace the table, as the batch job does; the products of the customer."""
+    products = random.sample(range(40), 5)
+    rows = [(customer, json.dumps(products), run), (0, "[1, 2, 3, 4, 5]", run)]
+    with closing(sqlite3.connect(path, timeout=30)) as database, database:
+        database.execute(TABLE)
+        database.execute("DELETE FROM recommendation")
+        database.executemany("INSERT INTO recommendation VALUES (?, ?, ?)", rows)
+    return products
+
+
+EXERCISES = {"1": fraud, "2": shop}

@@ -1,13 +1,15 @@
 """The checks of lesson 5, both ways: solutions pass, the skeletons and typical mistakes get the right hint."""
 
+import json
+import sqlite3
 import threading
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from itertools import count
 from typing import Annotated
 
 import numpy as np
 import pytest
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, HTTPException, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -163,3 +165,61 @@ def test_wrong_then_right_in_one_process():
     """A student corrects the cell and checks again: no restart is needed."""
     assert not check("05.1", fraud_app(load="request")).ok
     assert check("05.1", fraud_app()).ok
+
+
+# exercise 2
+
+
+def shop_factory(*, cut=True, fallback=True, live=True, low=1, crash=False):
+    """A factory that does everything right, or one thing not."""
+
+    def make_shop(path, popular):
+        app = FastAPI()
+
+        def rows():
+            with closing(sqlite3.connect(path)) as database:
+                return {row[0]: row[1:] for row in database.execute("SELECT * FROM recommendation")}
+
+        kept = rows()
+
+        @app.get("/v1/customers/{customer}/recommendations")
+        def recommendations(customer: int, top: Annotated[int, Query(ge=low, le=5)] = 3):
+            row = (rows() if live else kept).get(customer)
+            if row is None:
+                if not fallback:
+                    raise HTTPException(404)
+                return {"products": popular[:top], "source": "popular", "run": None}
+            products = row[0] if crash else json.loads(row[0])
+            products = products.copy() if crash else products
+            return {"products": products[:top] if cut else products, "source": "batch", "run": row[1]}
+
+        return app
+
+    return make_shop
+
+
+def test_shop_wrong_then_right_in_one_process(capsys):
+    assert not check("05.2", shop_factory(live=False)).ok
+    assert check("05.2", shop_factory()).ok
+    assert "well done" in capsys.readouterr().out
+
+
+def test_shop_skeleton_is_told_to_add_the_route(capsys):
+    assert not check("05.2", lambda path, popular: FastAPI()).ok
+    out = capsys.readouterr().out
+    assert "inside make_shop" in out and out.count("NOT YET") == 1
+
+
+@pytest.mark.parametrize(
+    ("mistake", "hint"),
+    [
+        ({"cut": False}, "[:top] cuts it"),
+        ({"fallback": False}, "fetchone() gives None"),
+        ({"live": False}, "at each request"),
+        ({"low": 0}, "Query(ge=1, le=5)"),
+        ({"crash": True}, "'str' object has no attribute 'copy'"),
+    ],
+)
+def test_shop_mistakes(mistake, hint, capsys):
+    assert not check("05.2", shop_factory(**mistake)).ok
+    assert hint in capsys.readouterr().out
