@@ -1,6 +1,8 @@
-"""Checks of lesson 6: an upload of digits that says no."""
+"""Checks of lesson 6: an upload of digits that says no, and an upload of several sounds."""
 
 import random
+import wave
+from io import BytesIO
 from typing import Any
 
 import cv2
@@ -9,7 +11,7 @@ import numpy as np
 from yololab.vision.images import encode
 
 from .lesson_05 import answers, named
-from .probe import Answer, served
+from .probe import BROKE, Answer, served
 from .report import Report, Such, between, having
 
 OWN_ERROR = "decode() raises a LabError that knows its .status: answer with that"
@@ -63,4 +65,40 @@ def _digits(count: int) -> tuple[list[bytes], list[int]]:
     return [encode(cv2.cvtColor(paper, cv2.COLOR_GRAY2BGR), "image/png") for paper in papers], data.target[chosen]
 
 
-EXERCISES = {"1": digits}
+def tones(report: Report, target: Any) -> None:
+    """POST /v1/tones: several sounds, each with an answer or an error of its own."""
+    pitches = [20 * random.randint(10, 150) for _ in range(3)]
+
+    def send(*sounds: tuple[str, bytes], **more: Any) -> Answer:
+        return api.post("/v1/tones", files=[("files", sound) for sound in sounds], **more)
+
+    with served(report, target) as api:
+        sounds = [(f"{pitch}.bin", _wav(pitch)) for pitch in pitches]
+        rows = [
+            having({"name": name, "hertz": between(pitch - 1, pitch + 1)})
+            for (name, _), pitch in zip(sounds, pitches, strict=True)
+        ]
+        hint = 'answer a list in the order of the files, with {"name": file.filename, "hertz": loudest(data)} for each'
+        first = send(*sounds, missing="add a function under @app.post('/v1/tones')")
+        first.require(200, json=rows, what="three tones", hint=BROKE if first.crash else hint)
+        broken = having({"name": "b.wav", "error": Such("a text", lambda text: isinstance(text, str) and text)})
+        hint = "catch the ValueError of loudest() inside the loop, for each file: str(error) is the text"
+        mixed = send(sounds[0], ("b.wav", b"no sound"), sounds[2])
+        mixed.expect(200, "the second of three is no sound", hint, json=[rows[0], broken, rows[2]])
+        hint = "raise HTTPException(413, ...) before the loop, where len(files) > 4"
+        send(*sounds[:1] * 4).expect(200, "four files", "at most four: > 4 is too many, 4 is not")
+        send(*sounds[:1] * 5).expect(413, "five files are too many", hint)
+        api.post("/v1/tones", hint="give files no default value").expect(422, "422 for no file")
+
+
+def _wav(hertz: int, rate: int = 8000) -> bytes:
+    """Half a second of a tone: one channel, 16 bits."""
+    samples = 20_000 * np.sin(2 * np.pi * hertz * np.arange(rate // 2) / rate)
+    with BytesIO() as out:
+        with wave.open(out, "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", ""))
+            file.writeframes(samples.astype("<i2").tobytes())
+        return out.getvalue()
+
+
+EXERCISES = {"1": digits, "2": tones}

@@ -1,5 +1,7 @@
 """The check of lesson 6, both ways: the solution passes, the skeleton and typical mistakes get the right hint."""
 
+import io
+import wave
 from typing import Annotated
 
 import numpy as np
@@ -112,3 +114,58 @@ def test_a_crash_is_shown_with_its_error(model, capsys):
 
     assert not check("06.1", digits_app(model, crashes)).ok
     assert "no_such_field" in capsys.readouterr().out
+
+
+# exercise 2
+
+
+def loudest(data):
+    try:
+        with wave.open(io.BytesIO(data)) as audio:
+            rate, samples = audio.getframerate(), np.frombuffer(audio.readframes(audio.getnframes()), "<i2")
+    except (wave.Error, EOFError):
+        raise ValueError("no WAV file") from None
+    return float((np.abs(np.fft.rfft(samples))[1:].argmax() + 1) * rate / len(samples))
+
+
+def tones_app(*, catches=True, most=4, ordered=True, pitch=loudest):
+    app = FastAPI()
+
+    @app.post("/v1/tones")
+    def tones(files: list[UploadFile]):
+        if len(files) > most:
+            raise HTTPException(413)
+        answers = []
+        for file in files:
+            try:
+                answers.append({"name": file.filename, "hertz": pitch(file.file.read())})
+            except ValueError as error:
+                if not catches:
+                    raise HTTPException(415, str(error)) from None
+                answers.append({"name": file.filename, "error": str(error)})
+        return answers if ordered else {each["name"]: each for each in answers}
+
+    return app
+
+
+def test_tones_wrong_then_right_in_one_process(capsys):
+    assert not check("06.2", tones_app(catches=False)).ok
+    assert check("06.2", tones_app()).ok
+    assert "well done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("app", "hint"),
+    [
+        (lambda: FastAPI(), "@app.post('/v1/tones')"),
+        (lambda: tones_app(catches=False), "inside the loop"),
+        (lambda: tones_app(most=9), "len(files) > 4"),
+        (lambda: tones_app(most=3), "4 is not"),
+        (lambda: tones_app(ordered=False), "answer a list"),
+        (lambda: tones_app(pitch=lambda data: np.float32(loudest(data))), "float32"),
+    ],
+    ids=["skeleton", "one error for all", "no limit", "too strict", "no list", "numpy's numbers"],
+)
+def test_tones_mistakes(app, hint, capsys):
+    assert not check("06.2", app()).ok
+    assert hint in capsys.readouterr().out
