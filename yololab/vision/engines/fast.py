@@ -104,6 +104,8 @@ def onnxruntime_runs(network: Network, threads: int, provider: str) -> tuple[Run
     def prepare(threads: int) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4  # fatal errors only; the rest is raised
+        # threads that wait in a loop for their next part take the cores from whoever else has work: the client, often
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(content, options, [provider])
         return lambda blob: list(session.run(list(network.outputs), {network.input: blob}))
 
