@@ -197,3 +197,27 @@ def test_two_models_in_turn_give_each_its_own_answers(served, weights, coco_samp
             assert answer["detections"] == json.loads(json.dumps([f.as_dict() for f in alone[name](picture)]))
             drawn = requests.post(served + "/predict", params={"model": name}, files={"file": data}).content
             assert drawn == encode(annotate(picture, alone[name](picture)))
+
+
+def test_models_that_were_not_used_for_longest_are_forgotten(tmp_path):
+    import gc
+    import weakref
+
+    from yololab.vision.detector import Detectors
+
+    for name in ("one", "two", "three"):
+        for end in ("cfg", "weights", "names"):
+            (tmp_path / f"{name}.{end}").write_bytes((PACKAGE / f"starter.{end}").read_bytes())
+    detectors = Detectors([tmp_path], most=2)
+    first = detectors["one"]
+    detectors["two"]
+    detectors["one"]
+    second = weakref.ref(detectors["two"])
+    detectors["one"]
+    detectors["three"]
+    assert detectors.loaded("two") is None and detectors.loaded("one") is first
+    gc.collect()
+    assert second() is None, "what nobody uses is unloaded"
+    detectors["two"], detectors["three"]
+    assert detectors.loaded("one") is None
+    assert first(np.zeros((50, 60, 3), np.uint8)) == [], "who still has it can go on"

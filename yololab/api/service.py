@@ -15,8 +15,9 @@ from ..detections import Detection
 from ..errors import BrokenModel, LabError, NotReady
 from ..vision.detector import NMS_THRESHOLD, Detectors
 from ..vision.explain import Explanation, explain
-from ..vision.images import decode_small, decode_whole, media_type
+from ..vision.images import cost, decode_small, decode_whole, media_type
 from ..vision.machine import cores
+from .budget import Budget
 from .metrics import Metrics
 from .queue import STOPPING, RequestQueue
 from .settings import Settings
@@ -80,7 +81,8 @@ class DetectionService:
         self.settings = settings
         self.metrics = Metrics()
         self.threads = max(1, cores() // settings.workers)
-        self.detectors = Detectors(settings.model_folders, settings.engine, self.threads)
+        self.detectors = Detectors(settings.model_folders, settings.engine, self.threads, settings.loaded_models)
+        self.budget = Budget(settings.decoded_mb * 2**20 // settings.workers)
         self.queue = self.new_queue()
         self.uploads = Uploads(settings.uploads, settings.uploads_quota)
         self.not_ready_reason: LabError | None = NotReady(LOADING)
@@ -178,9 +180,11 @@ class DetectionService:
         """
 
         def work() -> tuple[T, Result]:
-            result = self.process(data, options)
-            with timed(result.seconds, "encode"):
-                return render(result), result
+            side = max(self.detectors[options.model].size)
+            with self.budget.share(cost(data, side, options.draw)):
+                result = self.process(data, options)
+                with timed(result.seconds, "encode"):
+                    return render(result), result
 
         (rendered, result), waited = await self.queue.run(work, disconnected)
         seconds = {"queue": waited, **result.seconds}

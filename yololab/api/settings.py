@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, description="processes that serve from the terminal; each takes its share of the cores"
     )
+    decoded_mb: int = Field(
+        512, gt=0, description="MiB for decoded pictures, of all workers together; requests wait for their share"
+    )
+    loaded_models: int = Field(4, ge=1, description="models kept in memory; the one not used for longest goes first")
     hang: float = Field(60, gt=0, description="seconds for one picture; a worker that takes longer is started anew")
 
     extras: Annotated[tuple[str, ...], NoDecode] = Field((), description="optional routes, separated by commas")

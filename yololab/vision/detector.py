@@ -102,11 +102,14 @@ class Detector:
 class Detectors:
     """The detectors of one process: each model is loaded at its first use, and anew once its files have changed.
 
-    A detector whose files are gone goes on; one that has been replaced lives until its last caller is done.
+    A detector whose files are gone goes on. At most `most` are kept, those used last; one that is replaced or no longer
+    kept lives until its last caller is done.
     """
 
-    def __init__(self, folders: Sequence[Path], engine: str = "auto", threads: int | None = None) -> None:
-        self._folders, self._engine, self._threads = folders, engine, threads
+    def __init__(
+        self, folders: Sequence[Path], engine: str = "auto", threads: int | None = None, most: int | None = None
+    ) -> None:
+        self._folders, self._engine, self._threads, self._most = folders, engine, threads, most
         self._loaded: dict[str, tuple[Detector, State]] = {}
         self._locks: dict[str, Lock] = {}
         self._guard = Lock()
@@ -118,17 +121,26 @@ class Detectors:
     def __getitem__(self, name: str) -> Detector:
         """The detector called `name`; waits while another thread loads it. Raises as `Detector` does."""
         if detector := self._current(name):
-            return detector
+            return self._used(name, detector)
         model = find(name, self._folders)  # before a lock is made: names come from strangers
         with self._guard:
             lock = self._locks.setdefault(name, Lock())
         with lock:
             if detector := self._current(name):
-                return detector
+                return self._used(name, detector)
             state = _state(model)  # before it is read: what changes meanwhile is noticed at the next use
             detector = Detector(model, self._engine, threads=self._threads)
             self._loaded[name] = detector, state
-            return detector
+            return self._used(name, detector)
+
+    def _used(self, name: str, detector: Detector) -> Detector:
+        """Note that it is the last one used; forget the one that was not for longest, if there are too many."""
+        with self._guard:
+            if name in self._loaded:
+                self._loaded[name] = self._loaded.pop(name)
+            while self._most and len(self._loaded) > self._most:
+                del self._loaded[next(iter(self._loaded))]
+        return detector
 
     def _current(self, name: str) -> Detector | None:
         """The detector that was loaded from the files as they are now."""

@@ -14,12 +14,13 @@ from PIL import Image
 from ..errors import BadImage, LabError, TooLarge
 from .formats import PILLOW, ended, filled, media_type, without_texts
 
-__all__ = ["decode", "decode_small", "decode_whole", "encode", "media_type"]
+__all__ = ["cost", "decode", "decode_small", "decode_whole", "encode", "media_type"]
 
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 65_500  # pixels, libjpeg's limit
 JPEG_QUALITY = 90
 OVERSAMPLING = 2  # 1 costs mobilenetv2-yolov3-nano 0.009 of its AP50: benchmarks/RESULTS.md
+BAND = 256  # rows that are converted at a time
 ORIENTATION = 0x0112  # the Exif tag
 XMP_ORIENTATION = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
 UPRIGHT: dict[int, Callable[[Any], Any]] = {  # Exif 2.32, 4.6.4: how to undo each orientation
@@ -58,6 +59,24 @@ def decode_whole(data: bytes, small: np.ndarray, size: tuple[int, int], max_pixe
     small, size: what `decode_small` returned for the same data.
     """
     return small if small.shape[1::-1] == size else decode(data, max_pixels)
+
+
+def cost(data: bytes, side: int, draw: bool) -> int:
+    """Bytes that a picture takes while it is worked on: `decode_small` for `side`; to draw, the whole and a copy.
+
+    From the header alone; 0 for what has none, which `decode_small` will refuse.
+    """
+    try:
+        kind = media_type(data)
+        with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
+            (width, height), bands = image.size, len(image.getbands())
+    except Exception:  # as in `_decode`
+        return 0
+    pixels = width * height
+    part = _part(width, height, side) if kind == "image/jpeg" else 1
+    own = {"image/jpeg": 0, "image/webp": 12}.get(kind, 2 * bands)  # what the decoder itself keeps of each pixel
+    small = pixels * (3 + own) // part**2
+    return small + (6 * pixels if draw else 0)
 
 
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
@@ -139,15 +158,23 @@ def _too_large(max_pixels: int) -> TooLarge:
 
 
 def _bgr(image: Image.Image) -> np.ndarray:
-    """The pixels as they are stored, not turned."""
+    """The pixels as they are stored, not turned; in bands, so that no whole picture is kept in each form."""
+    image.load()
+    picture = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        part = _rgb(image.crop((0, top, image.width, bottom)))
+        cv2.cvtColor(np.asarray(part), cv2.COLOR_RGB2BGR, dst=picture[top:bottom])
+    return picture
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip, not scale
         image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _turned(picture: np.ndarray, orientation: int) -> np.ndarray:
