@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY = 10  # seconds between two looks at the files of a default model that could not be loaded
+NOTHING = np.empty((0, 0, 3), np.uint8)
 LOADING = "The model is still loading. Try again in a second."
 
 
@@ -184,7 +185,8 @@ class DetectionService:
             with self.budget.share(cost(data, side, options.draw)):
                 result = self.process(data, options)
                 with timed(result.seconds, "encode"):
-                    return render(result), result
+                    rendered = render(result)
+            return rendered, replace(result, picture=NOTHING)  # its memory is not to wait for the event loop
 
         (rendered, result), waited = await self.queue.run(work, disconnected)
         seconds = {"queue": waited, **result.seconds}

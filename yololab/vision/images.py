@@ -74,7 +74,7 @@ def cost(data: bytes, side: int, draw: bool) -> int:
         return 0
     pixels = width * height
     part = _part(width, height, side) if kind == "image/jpeg" else 1
-    own = {"image/jpeg": 0, "image/webp": 12}.get(kind, 2 * bands)  # what the decoder itself keeps of each pixel
+    own = {"image/jpeg": 0, "image/webp": 8}.get(kind, 2 * bands)  # what the decoder itself keeps of each pixel
     small = pixels * (3 + own) // part**2
     return small + (6 * pixels if draw else 0)
 
@@ -121,6 +121,8 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int | None) -> tuple[np
         orientation = _orientation(image)
         part = _part(width, height, side) if kind == "image/jpeg" else 1
         picture = _jpeg(data, image, part)
+        if picture is None and kind == "image/webp":
+            picture = _webp(data, image)
         if picture is None:
             if part > 1:
                 image.draft(None, (-(-width // part), -(-height // part)))
@@ -151,6 +153,25 @@ def _jpeg(data: bytes, image: Image.Image, part: int) -> np.ndarray | None:
         return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=True, **least))
     except ValueError:
         return None
+
+
+def _webp(data: bytes, image: Image.Image) -> np.ndarray | None:
+    """The pixels of a still WebP, BGR; None for what Pillow must read.
+
+    Pillow reads each WebP as an animation, and keeps five copies of it.
+    """
+    if getattr(image, "is_animated", False):
+        return None
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if found is None or found.shape[1::-1] != image.size or found.ndim != 3:
+        return None
+    if found.shape[2] == 3:
+        return found
+    picture = np.empty((*found.shape[:2], 3), np.uint8)
+    for top in range(0, len(found), BAND):
+        part = _rgb(Image.fromarray(cv2.cvtColor(found[top : top + BAND], cv2.COLOR_BGRA2RGBA)))
+        cv2.cvtColor(np.asarray(part), cv2.COLOR_RGB2BGR, dst=picture[top : top + BAND])
+    return picture
 
 
 def _too_large(max_pixels: int) -> TooLarge:
