@@ -15,7 +15,7 @@ from ..detections import Detection
 from ..errors import BrokenModel, LabError, NotReady
 from ..vision.detector import NMS_THRESHOLD, Detectors
 from ..vision.explain import Explanation, explain
-from ..vision.images import cost, decode_small, decode_whole, media_type
+from ..vision.images import cost, decode_small, decode_whole, give_back_memory, media_type
 from ..vision.machine import cores
 from .budget import Budget
 from .metrics import Metrics
@@ -81,6 +81,7 @@ class DetectionService:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        give_back_memory()
         self.threads = max(1, cores() // settings.workers)
         self.detectors = Detectors(settings.model_folders, settings.engine, self.threads, settings.loaded_models)
         self.budget = Budget(settings.decoded_mb * 2**20 // settings.workers)

@@ -14,12 +14,13 @@ from PIL import Image
 from ..errors import BadImage, LabError, TooLarge
 from .formats import PILLOW, ended, filled, media_type, without_texts
 
-__all__ = ["cost", "decode", "decode_small", "decode_whole", "encode", "media_type"]
+__all__ = ["cost", "decode", "decode_small", "decode_whole", "encode", "give_back_memory", "media_type"]
 
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 65_500  # pixels, libjpeg's limit
 JPEG_QUALITY = 90
 OVERSAMPLING = 2  # 1 costs mobilenetv2-yolov3-nano 0.009 of its AP50: benchmarks/RESULTS.md
+BLOCK = 64 * 2**20  # bytes
 BAND = 256  # rows that are converted at a time
 ORIENTATION = 0x0112  # the Exif tag
 XMP_ORIENTATION = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
@@ -77,6 +78,14 @@ def cost(data: bytes, side: int, draw: bool) -> int:
     own = {"image/jpeg": 0, "image/webp": 8}.get(kind, 2 * bands)  # what the decoder itself keeps of each pixel
     small = pixels * (3 + own) // part**2
     return small + (6 * pixels if draw else 0)
+
+
+def give_back_memory() -> None:
+    """Let Pillow take the memory of a large picture in one piece, which goes back to the system when it is freed.
+
+    In pieces of 16 MB, its default, the C library keeps much of it for later.
+    """
+    Image.core.set_block_size(BLOCK)
 
 
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
