@@ -85,7 +85,7 @@ def give_back_memory() -> None:
 
     In pieces of 16 MB, its default, the C library keeps much of it for later.
     """
-    Image.core.set_block_size(BLOCK)
+    import_module("PIL._imaging").set_block_size(BLOCK)
 
 
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
