@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 
 
-def show(pictures: np.ndarray | Sequence[np.ndarray], titles: str | Sequence[str] = "", columns: int = 4) -> None:
+def show(pictures: np.ndarray | Sequence[np.ndarray], titles: str | Sequence[str] = "", columns: int = 3) -> None:
     """Show BGR uint8 pictures (H, W, 3) under their titles, which are the alternative text as well."""
     from matplotlib.figure import Figure
 
@@ -14,7 +14,7 @@ def show(pictures: np.ndarray | Sequence[np.ndarray], titles: str | Sequence[str
     titles = [titles] if isinstance(titles, str) else list(titles)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(11 if columns > 1 else 6, 8.5 * rows / columns if columns > 1 else 4.6))
+    figure = Figure(figsize=(11, 8.6 * rows / columns) if columns > 1 else (8, 6.2))
     for index, picture in enumerate(pictures):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.imshow(picture[..., ::-1])  # matplotlib wants RGB
@@ -29,5 +29,5 @@ def show_figure(figure, alt: str) -> None:
     from IPython.display import display
 
     out = BytesIO()
-    figure.savefig(out, format="png", dpi=72, bbox_inches="tight")
+    figure.savefig(out, format="png", dpi=84, bbox_inches="tight")
     display({"image/png": out.getvalue()}, raw=True, metadata={"image/png": {"alt": alt}})
