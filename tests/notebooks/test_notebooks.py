@@ -88,21 +88,105 @@ def test_no_process_stays_behind(lab):
     assert left == []
 
 
-def test_run_all_twice_in_one_kernel_as_jupyterlab_queues_it(monkeypatch):
-    """Every cell of server.ipynb is sent at once, and all of them again while the server of the first time runs."""
+def code_cells(name):
+    return [each for each in nbformat.read(ROOT / name, as_version=4).cells if each.cell_type == "code"]
+
+
+def cell_from(name, text):
+    """The source of the one code cell that holds this text."""
+    (found,) = (cell.source for cell in code_cells(name) if text in cell.source)
+    return found
+
+
+def solution_from(name):
+    """The code of the folded solution."""
+    cells = nbformat.read(ROOT / name, as_version=4).cells
+    (text,) = (cell.source for cell in cells if "<summary>A solution</summary>" in cell.source)
+    return re.search(r"(?s)```python\n(.*?)```", text)[1]
+
+
+def said(client, source):
+    """What a cell prints; an error in it fails the test."""
+    printed = []
+
+    def keep(message):
+        if message["msg_type"] == "stream":
+            printed.append(message["content"]["text"])
+
+    reply = client.execute_interactive(source, output_hook=keep, timeout=120)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    return "".join(printed)
+
+
+@pytest.fixture(scope="module")
+def run_all():
+    """The client of a kernel in which all cells of server.ipynb were queued twice; their statuses; the API's URL."""
     from yololab.vision.machine import free_port
 
-    monkeypatch.setenv("YOLOLAB_PORT", str(free_port()))
-    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT))
+    port = free_port()
+    env = os.environ | {"YOLOLAB_PORT": str(port), "YOLOLAB_HOST": "127.0.0.1", "CLASSROOM_RESULTS": ""}
+    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT), env=env)
     try:
-        cells = [each for each in nbformat.read(ROOT / "server.ipynb", as_version=4).cells if each.cell_type == "code"]
-        sent = [client.execute(cell.source) for cell in cells * 2]
+        sent = [client.execute(cell.source) for cell in code_cells("server.ipynb") * 2]
         replies = {}
         while len(replies) < len(sent):
             message = client.get_shell_msg(timeout=120)
             if message["msg_type"] == "execute_reply":
                 replies[message["parent_header"]["msg_id"]] = message["content"]["status"]
-        assert [replies[each] for each in sent] == ["ok"] * len(sent)
+        yield client, [replies[each] for each in sent], f"http://127.0.0.1:{port}"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.xdist_group("run_all")
+def test_run_all_twice_in_one_kernel_as_jupyterlab_queues_it(run_all):
+    """Every cell of server.ipynb is sent at once, and all of them again while the server of the first time runs."""
+    _, statuses, _ = run_all
+    assert statuses == ["ok"] * len(statuses)
+
+
+def written(body):
+    """An exercise cell of server.ipynb with this body for its function."""
+    return f"""counting = FastAPI(title="How many?")
+
+@counting.post("/count")
+def count(file: UploadFile):
+    {body}
+"""
+
+
+@pytest.mark.xdist_group("run_all")
+def test_the_servers_exercise_wrong_then_right_in_one_kernel(run_all):
+    client, _, _ = run_all
+    check = cell_from("server.ipynb", 'check("server"')
+    said(client, cell_from("server.ipynb", "# @counting.post"))  # the skeleton
+    assert "add a function under @app.post('/count')" in said(client, check)
+    said(client, written('return {"apple": 1 + "one"}'))
+    assert "TypeError" in said(client, check)
+    said(client, written("return [found.label for found in detector(decode(file.file.read()))]"))
+    assert "collections.Counter" in said(client, check)
+    said(client, solution_from("server.ipynb"))
+    assert "well done" in said(client, check)
+
+
+@pytest.mark.xdist_group("run_all")
+def test_the_clients_exercise_wrong_then_right_in_one_kernel(run_all):
+    *_, url = run_all
+    env = os.environ | {"YOLOLAB_URL": url, "CLASSROOM_RESULTS": ""}
+    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT), env=env)
+    try:
+        assert said(client, cell_from("client.ipynb", "URL = Settings().url")).strip() == url
+        check = cell_from("client.ipynb", 'check("client"')
+        said(client, cell_from("client.ipynb", "def labels(path, confidence)"))  # the skeleton
+        assert "0 of 3 right" in said(client, check)
+        said(client, "def labels(path, confidence):\n    return detections[0]")
+        assert "NameError" in said(client, check)
+        right = solution_from("client.ipynb")
+        said(client, right.replace("    answer.raise_for_status()\n", ""))
+        assert "2 of 3 right" in said(client, check)
+        said(client, right)
+        assert "well done" in said(client, check)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
