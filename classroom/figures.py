@@ -14,7 +14,9 @@ def show(pictures: np.ndarray | Sequence[np.ndarray], titles: str | Sequence[str
     titles = [titles] if isinstance(titles, str) else list(titles)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(11, 8.6 * rows / columns) if columns > 1 else (8, 6.2))
+    width = 11 if columns > 1 else 8  # inches
+    slope = max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    figure = Figure(figsize=(width, rows * min(width / columns * slope + 0.35, width)))
     for index, picture in enumerate(pictures):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.imshow(picture[..., ::-1])  # matplotlib wants RGB
