@@ -1,118 +1,82 @@
-"""Lesson 11: each exercise makes an app around a function that the check can hold; events are compared, not times."""
+"""Lesson 11: a load balancer in front of three small servers that count what reaches them."""
 
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from math import ceil
-from random import randint, sample, uniform
-from time import monotonic
+from contextlib import ExitStack
+from random import randint
+from secrets import token_hex
+from threading import Lock
 from typing import Any
 
-from . import held
-from .held import Held
-from .probe import SECONDS, Probe, at_once, made
+from fastapi import FastAPI, HTTPException
+
+from yololab import serve
+
+from .probe import made
 from .report import Report
 
-EMPTY = {"running": 0, "waiting": 0}
-SMALL = "the window is the longest wait, not the shortest: a full batch goes at once; results keep the order"
-FIT = "everybody in the line ({}) times seconds ({:.2f}), rounded up: math.ceil"
+TURN = "the next target for each request: itertools.count() and % len(targets), made once, outside the route"
+NEXT = "catch requests.ConnectionError and go on with the next target in a loop"
 
 
-def batches(report: Report, make: Callable) -> None:
-    """make(compute, largest, window): POST /predict merges concurrent requests into calls of compute; GET /stats."""
-    salt, largest = randint(1000, 9999), randint(4, 6)
+class Backend:
+    """A server that counts its calls: GET /who/{word} answers its name and the word, GET /missing 404."""
 
-    def compute(numbers: list) -> list:
-        if min(numbers) < 0:
-            raise ValueError("a number is negative")
-        return [salt + 3 * number for number in numbers]
+    def __init__(self, number: int):
+        self.name, self.calls, self._lock = f"server {number}", 0, Lock()
+        app = FastAPI()
 
-    def answers(numbers: list) -> dict:
-        return {number: (200, {"y": salt + 3 * number}) for number in numbers}
+        @app.get("/who/{word}")
+        def who(word: str) -> dict[str, Any]:
+            self._count()
+            return {"name": self.name, "word": word}
 
-    calls = Held(compute, until=lambda held: True)
-    with made(report, make, calls, largest, 0.1, seconds=held.LIMIT) as api:
-        hint = "add GET /stats; before the first call of compute both numbers are 0"
-        stats = api.get("/stats", hint=hint)
-        stats.require(200, "GET /stats at first", json={"calls": 0, "largest": 0})
-        hint = f"a lone request goes when the window is over, though fewer than {largest} wait"
-        report.require("a lone request is answered", answers([7]), _together(api, [7]), hint)
-        report.expect("... by one call, with one number", [[7]], calls.calls, "compute takes a list, here of one")
-        api.post("/predict", json={"x": "seven"}, hint="x: float in the model").expect(422, "x that is no number")
-        hint = "compute runs on the event loop; await asyncio.to_thread(compute, numbers) does not hold it up"
-        report.expect("compute runs in a thread", False, calls.on_loop, hint)
-        actual = _together(api, [-1, *(numbers := sample(range(9, 999), 3))])
-        status = actual.pop(-1)[0]
-        hint = "answer 422 where compute raised ValueError for this very number; a 500 blames the server"
-        report.expect("a negative number gets 422 (or 400)", 422, 422 if status == 400 else status, hint)
-        hint = "a failed batch says nothing about its other numbers: ask again, for parts of it"
-        report.expect("... its neighbours get their answers", answers(numbers), actual, hint)
-        hint = "the task that collects must outlive an error: catch it there"
-        report.expect("... and so does the next request", answers([1]), _together(api, [1]), hint)
-    calls, expected = Held(compute, until=lambda held: True), answers(sample(range(999), 2 * largest))
-    with made(report, make, calls, largest, SECONDS, seconds=held.LIMIT) as api:
-        what = f"{2 * largest} requests at once, batches of {largest}, a very long window: each gets its answer"
-        report.require(what, expected, _together(api, list(expected)), SMALL)
-        hint = "collect until the batch is full or the window is over; then call compute once for all of it"
-        report.expect("the sizes of the batches", [largest] * 2, [len(each) for each in calls.calls], hint)
-        stats = api.get("/stats", hint="count where compute is called")
-        stats.expect(200, "GET /stats afterwards", json={"calls": 2, "largest": largest})
+        @app.get("/missing")
+        def missing() -> None:
+            self._count()
+            raise HTTPException(404, self.name)
+
+        self.server = serve(app, port=0)
+
+    def _count(self) -> None:
+        with self._lock:
+            self.calls += 1
 
 
-def _together(api: Probe, numbers: list[int]) -> dict[int, tuple[Any, Any]]:
-    """Status and JSON of POST /predict for each number, asked at the same time."""
-    answers = at_once(lambda x: api.post("/predict", json={"x": x}), numbers)
-    return {number: (answer.status, answer.json) for number, answer in zip(numbers, answers, strict=True)}
+def balancer(report: Report, make: Callable) -> None:
+    """make(targets): an app whose GET /{path} goes to the targets in turn and leaves out those that are gone."""
+    word, rounds = token_hex(4), randint(2, 4)
+    with ExitStack() as stack:
+        backends = [Backend(number) for number in (1, 2, 3)]
+        for each in backends:
+            stack.callback(each.server.stop)
+        with made(report, make, [each.server.url for each in backends]) as api:
+            hint = "a route @app.get('/{path:path}') that requests the same path from a target"
+            first = api.get(f"/who/{word}", hint=hint)
+            first.require(200, "a request is passed on")
+            names = [each.name for each in backends]
+            actual = first.json.get("word") if isinstance(first.json, dict) else first.json
+            hint = "answer the target's own body: Response(answer.content, answer.status_code, media_type=...)"
+            report.require("... and the target's body comes back", word, actual, hint)
+            for _ in range(3 * rounds - 1):
+                api.get(f"/who/{word}")
+            counts = {each.name: each.calls for each in backends}
+            report.expect(f"{3 * rounds} requests, one after the other", dict.fromkeys(names, rounds), counts, TURN)
+            before = sum(each.calls for each in backends)
+            api.get("/missing", hint="the target's status is the answer's status").expect(
+                404, "a target's 404 comes back"
+            )
+            calls = sum(each.calls for each in backends) - before
+            report.expect(
+                "... from one target", 1, calls, "an answer, 404 too, is an answer: return it, ask nobody else"
+            )
+            backends[1].server.stop()
+            answers = [api.get(f"/who/{word}") for _ in range(6)]
+            actual = [answer.status for answer in answers]
+            report.expect("one target is stopped: 6 requests", [200] * 6, actual, NEXT)
+            for each in backends:
+                each.server.stop()
+            hint = "when no target answered, after the loop: raise HTTPException(503)"
+            api.get(f"/who/{word}", hint=hint).expect(503, "all targets are stopped")
 
 
-def line(report: Report, make: Callable) -> None:
-    """make(work, seconds, places): GET /jobs/{number}, one at a time, `places` may wait; GET /line counts them."""
-    places, seconds, salt = randint(3, 5), uniform(1.5, 9.5), randint(1000, 9999)
-    work, numbers = Held(partial(_product, salt)), sample(range(1, 99), 1 + places)
-    pool = ThreadPoolExecutor(1 + places)
-    with made(report, make, work, seconds, places, seconds=held.LIMIT) as api, pool:
-        api.get("/line", hint="add GET /line; both are 0").require(200, "GET /line at the start", json=EMPTY)
-        asked = []
-        try:
-            for waiting, number in enumerate(numbers):
-                asked.append(pool.submit(api.get, f"/jobs/{number}", timeout=SECONDS))
-                if (actual := _line_of(api, waiting, work)) != {"running": 1, "waiting": waiting}:
-                    break
-            expected, what = {"running": 1, "waiting": places}, f"GET /line when 1 runs and {places} wait"
-            hint = "work runs in a thread, behind a lock: running is 0 or 1, waiting is everybody else in the line"
-            report.require(what, expected, "work ran on the event loop" if work.on_loop else actual, hint)
-            more = at_once(api.get, [f"/jobs/{number}" for number in range(1, 6)])
-            hint = "before the wait for the lock: is a place left? If not, raise HTTPException(503)"
-            statuses = dict(Counter(answer.status for answer in more))
-            if report.expect("5 more are refused at once", {503: 5}, statuses, hint):
-                waits = {answer.headers.get("Retry-After") for answer in more}
-                hint = FIT.format(1 + places, seconds)
-                report.expect("... with Retry-After", {str(ceil((1 + places) * seconds))}, waits, hint)
-        finally:
-            work.release()
-        for number, each in zip(numbers, asked, strict=True):
-            hint = 'return {"result": ...} with what work gave'
-            each.result().expect(200, json={"result": salt * number}, hint=hint)
-        report.expect("... first come, first served", numbers, work.calls, "asyncio.Lock keeps the order")
-        hint = "answer 422 for work's ValueError, and give the place back whatever happens: try ... finally"
-        actual = [api.get("/jobs/0").status for _ in range(places + 2)]
-        report.expect("work raises ValueError, again and again", [422] * (places + 2), actual, hint)
-        api.get("/line", hint=hint).expect(200, "GET /line after that", json=EMPTY)
-
-
-def _line_of(api: Probe, waiting: int, work: Held) -> Any:
-    """What GET /line says, once it is as expected or time is up."""
-    actual, end = None, monotonic() + held.LIMIT
-    while actual != {"running": 1, "waiting": waiting} and not work.on_loop and monotonic() < end:
-        actual = api.get("/line").json
-    return actual
-
-
-def _product(salt: int, number: int) -> int:
-    if not number:
-        raise ValueError("there is no job 0")
-    return salt * number
-
-
-EXERCISES = {"1": batches, "2": line}
+EXERCISES = {"1": balancer}
