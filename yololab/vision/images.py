@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..errors import BadImage, LabError, TooLarge
 from .formats import PILLOW, ended, filled, media_type, without_texts
+from .jpeg import check_scans
 
 __all__ = ["cost", "decode", "decode_small", "decode_whole", "encode", "give_back_memory", "media_type"]
 
@@ -90,6 +91,8 @@ def give_back_memory() -> None:
 
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
     kind = media_type(data)
+    if kind == "image/jpeg":
+        check_scans(data)
     try:
         if kind == "image/png":
             try:
