@@ -11,13 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from helpers import wait_for
 
 from yololab.serving import connections
 from yololab.serving.kernel import Server
 from yololab.serving.listener import listen
 from yololab.serving.server import log_once
+
+LARGE = 64 * 2**20  # bytes, more than any buffer of the system
 
 
 def opened(server) -> socket.socket:
@@ -50,6 +52,10 @@ def server(monkeypatch):
     def slow():
         app.state.go.wait(60)
         return "slow"
+
+    @app.get("/large")
+    def large():
+        return Response(bytes(LARGE))
 
     server = Server(app, listen("127.0.0.1", 0), "")
     server.config.http = connections.BoundedProtocol
@@ -91,6 +97,53 @@ def test_a_head_that_does_not_come_ends_the_connection(server, monkeypatch):
     monkeypatch.setattr(connections, "HEAD", 0.01)
     with opened(server) as client:
         assert is_closed(client)
+
+
+def asks_for_much(server) -> socket.socket:
+    """A connection that has asked for a large answer and reads nothing of it, once the server waits for it."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    client.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    wait_for(lambda: any(each.flow and each.flow.write_paused for each in list(connections.BoundedProtocol._all)))
+    return client
+
+
+def received(client: socket.socket) -> int:
+    """The bytes that still come until the connection ends."""
+    client.settimeout(60)
+    total = 0
+    try:
+        while part := client.recv(2**20):
+            total += len(part)
+    except ConnectionResetError:
+        pass
+    return total
+
+
+def test_an_answer_that_nobody_reads_ends_the_connection(server, monkeypatch):
+    monkeypatch.setattr(connections, "WRITE", 0.05)
+    with asks_for_much(server) as client:
+        wait_for(lambda: not connections.BoundedProtocol._all)
+        assert received(client) < LARGE
+    assert requests.get(server.url, timeout=60).json() == "hello"
+
+
+def test_an_answer_that_is_read_late_comes_whole(server):
+    with asks_for_much(server) as client:
+        total = 0
+        while total < LARGE:
+            part = client.recv(2**20)
+            assert part, total
+            total += len(part)
+        wait_for(lambda: all(each._write_timer.cancelled() for each in list(connections.BoundedProtocol._all)))
+
+
+def test_a_client_that_goes_on_reading_is_not_closed(server, monkeypatch):
+    """Looked at every moment, with less asked of it than it takes."""
+    monkeypatch.setattr(connections, "WRITE", 0.05)
+    monkeypatch.setattr(connections, "TAKEN", 0)
+    with asks_for_much(server) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert received(client) > LARGE
 
 
 @pytest.mark.parametrize(("descriptors", "allowed"), [(64, 16), (1024, 448), (8192, connections.MAX_CONNECTIONS)])

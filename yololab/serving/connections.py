@@ -17,6 +17,8 @@ WEBSOCKETS: dict[str, Any] = {  # for uvicorn.Config
     "ws_per_message_deflate": False,  # pictures are compressed already
 }
 HEAD = 60  # seconds in which the first request head of a connection must have come
+WRITE = 60  # seconds in which a client must take TAKEN bytes of an answer that waits for it
+TAKEN = 60 * 1024
 
 _protocol: Any = H11Protocol
 if importlib.util.find_spec("httptools"):
@@ -49,11 +51,13 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
     """uvicorn's protocol, with at most `limit` connections in this process.
 
     One more takes the place of the oldest that has no request at work, so that silent ones keep nobody out; where all
-    are at work, it is closed itself.
+    are at work, it is closed itself. One whose client does not read its answer is closed after a while, so that the
+    answer's memory is free.
     """
 
     limit = MAX_CONNECTIONS
     _upgraded = False
+    _write_timer: asyncio.TimerHandle | None = None
     _all: dict["BoundedProtocol", None] = {}  # noqa: RUF012  (of this process, in the order in which they came)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -81,6 +85,17 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
 
         websocket.connection_lost = forget_and_lose
 
+    def pause_writing(self) -> None:
+        """uvicorn's: more of an answer waits than the system's own buffer holds. From now on the client must read."""
+        super().pause_writing()
+        self._stop_write_timer()
+        self._expect_less(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """uvicorn's: nearly all of it is taken."""
+        self._stop_write_timer()
+        super().resume_writing()
+
     @property
     def is_idle(self) -> bool:
         """No request has come, or the last one is answered; a WebSocket is never idle."""
@@ -95,6 +110,22 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
         if self.cycle is None:
             self.close_now()
 
+    def _expect_less(self, waiting: int) -> None:
+        """waiting: bytes that have not been taken now."""
+        self._write_timer = asyncio.get_running_loop().call_later(WRITE, self._end_if_not_taken, waiting)
+
+    def _end_if_not_taken(self, waiting: int) -> None:
+        now = self.transport.get_write_buffer_size()
+        if waiting - now < TAKEN:
+            self.close_now()
+        else:
+            self._expect_less(now)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
+
     def _forget(self) -> None:
         self._all.pop(self, None)
         self._head_timer.cancel()
+        self._stop_write_timer()
