@@ -146,6 +146,11 @@ def _said(found: list[Detection], label: str, true_boxes: list[list[float]]) -> 
     return "; ".join(part for part in parts if part)
 
 
+def sizes(path: Path) -> tuple[int, ...]:
+    """The sizes that a model is measured at: an ONNX file has its own."""
+    return SIZES if path.suffix == ".cfg" else (Detector(path).size[0],)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Install a trained student as the starter; write its card.")
     parser.add_argument("--sample", type=Path, required=True, help="annotations.json (COCO form) and images/")
@@ -159,7 +164,9 @@ def main() -> None:
         install(options.run)
         account = history(options.run)
     models = [STARTER, *options.compare]
-    scores = {(cfg.stem, size): score(Detector(cfg, size=size), options.sample) for cfg in models for size in SIZES}
+    scores = {
+        (cfg.stem, size): score(Detector(cfg, size=size), options.sample) for cfg in models for size in sizes(cfg)
+    }
     if not options.card:
         choose(scores["starter", Detector(STARTER).size[0]].curve.default())
     starter, *others = [Detector(cfg) for cfg in models]

