@@ -93,6 +93,20 @@ def test_looking_for_new_files_is_throttled(copy, monkeypatch):
         assert looked == [1]
 
 
+def test_a_default_model_that_is_replaced_by_a_broken_one_is_not_ready(copy, monkeypatch):
+    """Seen by /ready alone, with no picture sent; whole files heal it."""
+    monkeypatch.setattr(module, "RETRY", 0)
+    put_weights(copy)
+    with ready_client(model="copy", model_path=str(copy), keep=False) as client:
+        wait_ready(client)
+        (copy / "copy.weights").write_bytes(b"no weights")
+        wait_for(lambda: client.get("/ready").status_code == 503)
+        assert "copy" in client.get("/ready").json()["detail"]
+        put_weights(copy)
+        wait_ready(client)
+        assert client.post("/v1/detections", files={"file": APPLE}).status_code == 200
+
+
 def test_replaced_files_are_loaded_anew_and_removed_ones_stay_in_use(copy):
     put_weights(copy)
     service = create_app(Settings(model="copy", model_path=str(copy))).state.service

@@ -27,7 +27,7 @@ from .uploads import Uploads
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-RETRY = 10  # seconds between two looks at the files of a default model that could not be loaded
+RETRY = 10  # seconds between two looks at the files of the default model
 NOTHING = np.empty((0, 0, 3), np.uint8)
 LOADING = "The model is still loading. Try again in a second."
 
@@ -120,9 +120,11 @@ class DetectionService:
             self.loaded.set()
 
     def try_again(self) -> None:
-        """Where the default model could not be loaded: load it again once its files have changed, in a thread."""
-        if isinstance(self.not_ready_reason, BrokenModel) and monotonic() - self._tried >= RETRY:
-            self._tried = monotonic()
+        """Load the default model again once its files have changed, in a thread: /ready says how that went."""
+        if monotonic() - self._tried < RETRY:
+            return
+        self._tried = monotonic()
+        if isinstance(self.not_ready_reason, BrokenModel) or self.detectors.is_outdated(self.settings.model):
             threading.Thread(target=self._load_if_changed, name="load").start()
 
     def _load_if_changed(self) -> None:
