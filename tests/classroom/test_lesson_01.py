@@ -244,3 +244,17 @@ def test_the_bad_api_gets_one_hint(capsys):
 def test_nobody_there_is_no_exception(capsys):
     assert not check("01.2", "http://127.0.0.1:9").ok
     assert "is the server running" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("exercise", "wrong", "right"),
+    [
+        ("01.1", lambda: writer(length=len), writer),
+        ("01.2", lambda: skeleton_2()[1], solution_2),
+        ("01.3", skeleton_3, solution_3),
+    ],
+)
+def test_wrong_then_right_in_one_process(exercise, wrong, right):
+    """A student corrects the cell and checks again: no restart is needed."""
+    assert not check(exercise, wrong()).ok
+    assert check(exercise, right()).ok
