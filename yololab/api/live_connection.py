@@ -98,7 +98,7 @@ class LiveConnection:
         """Take other options; a wrong value is answered, and what is no JSON object ends the connection."""
         try:
             asked = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: brackets nested a thousand deep
             asked = None
         if not isinstance(asked, dict):
             return self.end(Close(1003, "A frame is a binary message; a text is a JSON object with options."))
