@@ -151,7 +151,7 @@ def test_welcome_health_and_models(client):
     models = {each["name"]: each for each in client.get("/v1/models").json()}
     starter, tiny = models["starter"], models["yolov3-tiny"]
     assert starter["installed"] and starter["classes"] == 80 and len(starter["sha256"]) == 64
-    assert starter["input_size"] == {"width": 416, "height": 416} and starter["bytes"] < 4e6
+    assert starter["input_size"] == {"width": 320, "height": 320} and starter["bytes"] < 4e6
     assert not tiny["installed"] and tiny["bytes"] == 35434956
 
 

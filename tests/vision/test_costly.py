@@ -1,6 +1,7 @@
 """Valid files that would cost far more than their pixels: what bounds them, by counts and never by the clock."""
 
 import struct
+import zlib
 from io import BytesIO
 
 import pytest
@@ -60,3 +61,29 @@ def test_bytes_that_only_look_like_scans_cost_no_picture(place):
     data, noise = saved(), b"\xff\xda" * 500
     data = data[:2] + segment(0xEB, noise) + data[2:] if place == "inside" else data + noise
     assert (decode(data) == decode(saved())).all()
+
+
+def test_fill_bytes_and_tiny_segments_are_refused_where_they_are_many():
+    data = saved()
+    start, rest = data[:20], data[20:]  # behind the first segment
+    assert decode(start + b"\xff" * 2000 + rest).shape == (64, 96, 3)
+    assert decode(start + segment(0xFE, b"") * 5000 + rest).shape == (64, 96, 3)
+    for much in (b"\xff" * 200_000, b"\0" * 200_000, segment(0xFE, b"") * 20_000, segment(0xEC, b"\xff" * 9) * 20_000):
+        with pytest.raises(BadImage, match="between its parts"):
+            decode(start + much + rest)
+
+
+def test_a_profile_may_hold_any_bytes():
+    data = saved()
+    private = segment(0xE2, b"\xff" * 60_000) + segment(0xE5, b"\0" * 60_000)
+    assert (decode(data[:2] + private * 4 + data[2:]) == decode(data)).all()
+
+
+def test_a_png_of_very_many_chunks_is_refused():
+    out = BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG")
+    data = out.getvalue()
+    empty = struct.pack(">I4sI", 0, b"prVt", zlib.crc32(b"prVt"))
+    assert decode(data[:33] + empty * 1000 + data[33:]).shape == (8, 8, 3)
+    with pytest.raises(BadImage, match="chunks"):
+        decode(data[:33] + empty * 30_000 + data[33:])

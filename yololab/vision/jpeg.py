@@ -1,34 +1,53 @@
 """What a JPEG would cost to decode, from its markers alone."""
 
 import re
+from collections.abc import Iterator
 
 from ..errors import BadImage
 
-__all__ = ["MAX_SCANS", "check_scans", "scans"]
+__all__ = ["MAX_SCANS", "check_markers", "scans"]
 
 MAX_SCANS = 100  # encoders write about ten, and the longest scripts in use about sixty
 MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # no stuffed zero, no restart, no fill byte
+MAX_SEGMENTS = 10_000  # a photo with a film's worth of metadata has a few hundred
+MAX_FILL = 65_536  # bytes between segments, which decoders read one by one
 TEM, SOI, EOI, SOS = 0x01, 0xD8, 0xD9, 0xDA
 
 
-def scans(data: bytes, most: int) -> int:
-    """The scans (SOS markers) of a JPEG up to its end, at most `most` + 1; ITU-T T.81, B.1.1.
+def markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG up to its end, each with the bytes that lie unused before it; ITU-T T.81, B.1.1.
 
-    What stands inside of other segments, a thumbnail among it, and behind the end is not counted.
+    What stands inside of segments, a thumbnail among it, and behind the end is passed over.
     """
-    count, place = 0, 2
-    while count <= most and (found := MARKER.search(data, place)):
-        marker, place = found[1][0], found.end()
+    place, in_scan = 2, False
+    while found := MARKER.search(data, place):
+        marker, unused, place = found[1][0], 0 if in_scan else found.start() - place, found.end()
+        yield marker, unused
         if marker == EOI:
-            break
-        if marker in (TEM, SOI):  # these have no length
-            continue
+            return
+        if marker not in (TEM, SOI):  # these have no length
+            in_scan = marker == SOS  # the picture's own bytes follow
+            place += max(2, int.from_bytes(data[place : place + 2], "big"))
+
+
+def scans(data: bytes, most: int) -> int:
+    """The scans (SOS markers) of a JPEG up to its end, at most `most` + 1."""
+    count = 0
+    for marker, _ in markers(data):
         count += marker == SOS
-        place += max(2, int.from_bytes(data[place : place + 2], "big"))
+        if count > most:
+            break
     return count
 
 
-def check_scans(data: bytes) -> None:
-    """Raise BadImage for a JPEG of more than MAX_SCANS scans: each costs as much time as the whole picture."""
-    if data.count(b"\xff\xda") > MAX_SCANS and scans(data, MAX_SCANS) > MAX_SCANS:
-        raise BadImage(f"The JPEG has more than {MAX_SCANS} scans. Open it in a picture viewer and save it anew.")
+def check_markers(data: bytes) -> None:
+    """Raise BadImage for a JPEG that would cost far more than its pixels: by scans, segments, or fill between them."""
+    many = sum(data.count(bytes((0xFF, marker))) for marker in (SOS, 0xFE, *range(0xE0, 0xF0))) > MAX_SCANS
+    if not many and b"\xff" * 1000 not in data and b"\0" * 1000 not in data:
+        return  # nearly all photos: nothing of it can be there
+    count = segments = fill = 0
+    for marker, unused in markers(data):
+        count, segments, fill = count + (marker == SOS), segments + 1, fill + unused
+        if count > MAX_SCANS or segments > MAX_SEGMENTS or fill > MAX_FILL:
+            what = f"{MAX_SCANS} scans" if count > MAX_SCANS else "a picture needs between its parts"
+            raise BadImage(f"The JPEG has more than {what}. Open it in a picture viewer and save it anew.")

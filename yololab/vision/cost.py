@@ -1,0 +1,44 @@
+"""What a picture will take to decode, from its header alone."""
+
+from io import BytesIO
+from typing import NamedTuple
+
+from PIL import Image
+
+from .formats import END, PILLOW, media_type
+from .images import part_for
+from .jpeg import check_markers
+
+QUICK, QUICK_TO_DRAW = 16 * 10**6, 10**6  # pixels; with one core each is some 20 ms
+
+
+class Cost(NamedTuple):
+    """What one picture takes. memory: bytes. quick: whether it is done within about 20 ms on one core."""
+
+    memory: int
+    quick: bool
+
+
+def cost(data: bytes, side: int, draw: bool) -> Cost:
+    """What `images.decode_small` for a network that sees `side` takes; to draw, also the whole picture and a copy.
+
+    Nothing for bytes without a header, which `decode_small` will refuse.
+    """
+    try:
+        kind = media_type(data)
+        if kind == "image/jpeg":
+            check_markers(data)  # before Pillow reads what it refuses
+        with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
+            (width, height), bands, mode = image.size, len(image.getbands()), image.mode
+    except Exception:  # as in `images.decode`
+        return Cost(0, False)
+    pixels = width * height
+    part = part_for(width, height, side) if kind == "image/jpeg" else 1
+    own = {"image/jpeg": 0, "image/webp": 8}.get(kind, 2 * bands)  # what the decoder itself keeps of each pixel
+    memory = pixels * (3 + own) // part**2 + (6 * pixels if draw else 0)
+    return Cost(memory, kind == "image/jpeg" and mode in ("RGB", "L") and _is_quick(data, pixels, draw))
+
+
+def _is_quick(data: bytes, pixels: int, draw: bool) -> bool:
+    """Whether a JPEG is whole, and small for the passes that it takes: each scan goes over all pixels."""
+    return data.endswith(END) and pixels * data.count(b"\xff\xda") <= (QUICK_TO_DRAW if draw else QUICK)
