@@ -17,6 +17,13 @@ NOTEBOOKS = sorted(
 )
 
 
+def longest(name, cell):
+    """How many lines a code cell may have: few where a student reads all, more in a folded cell or a whole file."""
+    if "hide-input" in cell.metadata.get("tags", []) or cell.source.startswith("%%writefile"):
+        return 90
+    return 40 if "solutions" in name else 32
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_what_is_committed_is_clean(name):
     notebook = nbformat.read(ROOT / name, as_version=4)
@@ -24,7 +31,7 @@ def test_what_is_committed_is_clean(name):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
-            assert len(cell.source.splitlines()) <= 32
+            assert len(cell.source.splitlines()) <= longest(name, cell)
         else:
             assert not re.search(r"!\[\]\(", cell.source), "a picture without alternative text"
     assert not re.search(r"/home/|/Users/|/root/|/work/|C:\\\\", json.dumps(notebook))
