@@ -7,9 +7,10 @@ from PIL import Image
 
 from .formats import END, PILLOW, media_type
 from .images import part_for
-from .jpeg import check_markers
+from .jpeg import check_markers, scans
 
 QUICK, QUICK_TO_DRAW = 16 * 10**6, 10**6  # pixels; with one core each is some 20 ms
+SMALL = 500_000  # pixels, whose scans need no counting
 
 
 class Cost(NamedTuple):
@@ -41,4 +42,5 @@ def cost(data: bytes, side: int, draw: bool) -> Cost:
 
 def _is_quick(data: bytes, pixels: int, draw: bool) -> bool:
     """Whether a JPEG is whole, and small for the passes that it takes: each scan goes over all pixels."""
-    return data.endswith(END) and pixels * data.count(b"\xff\xda") <= (QUICK_TO_DRAW if draw else QUICK)
+    most = QUICK_TO_DRAW if draw else QUICK
+    return data.endswith(END) and pixels <= most and (pixels <= SMALL or pixels * scans(data, most // pixels) <= most)
