@@ -7,6 +7,8 @@ import nbformat
 
 from classroom import ROOT
 
+from .outputs import NOTE
+
 WORDS, LINES, EXERCISE = 200, 20, 5  # a minute, a minute, minutes
 
 
@@ -14,6 +16,8 @@ def minutes(path: Path, exercises: int) -> float:
     """The minutes for a notebook with so many exercises. Folded cells and folded text are not read by everybody."""
     words = lines = 0
     for cell in nbformat.read(path, as_version=4).cells:
+        if cell.id == NOTE:
+            continue
         if cell.cell_type == "markdown":
             words += len(re.sub(r"(?s)<details>.*?</details>", "", cell.source).split())
         elif "hide-input" not in cell.metadata.get("tags", []):

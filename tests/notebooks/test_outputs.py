@@ -14,7 +14,7 @@ from PIL import Image
 from classroom import outputs
 
 NOTEBOOKS = [path.relative_to(ROOT).as_posix() for path in outputs.notebooks()]
-SHOWS = re.compile(r"^\s*(?:print|show|display)\(|^\w[\w.]*$|^\w[\w.]*\(.*\)$", re.MULTILINE)
+SHOWS = re.compile(r"^(?:print|show|show_figure|display)\(|^[a-z]\w*\Z", re.MULTILINE)  # or a name in the last line
 
 
 def read(name):
