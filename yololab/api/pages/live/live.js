@@ -144,7 +144,7 @@ function measured(current, frame, answer) {
   const most = paintLine($("line"), latencies);
   $("scale").textContent = `Latency, from the frame to its boxes on the screen; the line ends at ${most} ms.`;
   const inside = Object.entries(answer.timings).filter(([, ms]) => ms >= 0.5);
-  $("timings").textContent = `In the server: ${inside.map(([stage, ms]) => `${stage} ${ms.toFixed(0)} ms`).join(", ") || "under 1 ms"}.`;
+  $("timings").textContent = `Of this: ${inside.map(([stage, ms]) => `${stage} ${ms.toFixed(0)} ms`).join(", ") || "under 1 ms"}.`;
   const scene = sceneOf(answer.detections, answer.image);
   $("objects").title = $("objects").textContent = objects(scene.candidates, scene.fates) || "Nothing is detected";
   if (now - current.heard > 4000 && $("spoken").textContent !== $("objects").textContent) {
