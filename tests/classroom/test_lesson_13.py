@@ -182,8 +182,9 @@ def test_gateway_with_a_channel_for_each_request_and_no_confidence(capsys):
 
 def test_the_notebook_has_the_contract_of_the_checks(tmp_path):
     notebook = json.loads((ROOT / "notebooks" / "13_grpc.ipynb").read_text(encoding="utf-8"))
-    (cell,) = [text for each in notebook["cells"] if (text := "".join(each["source"])).startswith("CONTRACT = ")]
-    (tmp_path / "notebook.proto").write_text(cell.split('"""')[1], encoding="utf-8")
+    texts = ["".join(each["source"]) for each in notebook["cells"]]
+    (cell,) = [text for text in texts if text.startswith("%%writefile") and 'syntax = "proto3"' in text]
+    (tmp_path / "notebook.proto").write_text(cell.partition("\n")[2], encoding="utf-8")
     assert protoc.main(["", f"-I{tmp_path}", f"--descriptor_set_out={tmp_path}/set", "notebook.proto"]) == 0
     (file,) = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file
     assert f"{file.package}.{file.service[0].name}" == SERVICE

@@ -57,8 +57,8 @@ def test_the_best_objectness_lies_where_the_best_box_is(detector):
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
 def test_grids_of_the_starter(engine):
-    """Both heads have cells of 32 and 16 pixels, also where the picture is no square."""
-    for size, shapes in (((416, 416), [(13, 13), (26, 26)]), ((320, 192), [(6, 10), (12, 20)])):
+    """Its heads have cells of 8, 16 and 32 pixels, also where the picture is no square."""
+    for size, shapes in (((416, 416), [(52, 52), (26, 26), (13, 13)]), ((320, 192), [(24, 40), (12, 20), (6, 10)])):
         detector = Detector("starter", engine, size=size)
         explained = explain(detector, np.zeros((50, 60, 3), np.uint8))
         assert [each.shape for each in explained.objectness] == shapes
@@ -75,7 +75,7 @@ def test_the_grids_have_all_rows_of_the_real_models(weights):
 
 def test_no_more_than_the_best_and_nothing_under_the_floor(detector, fruit):
     assert len(explain(detector, fruit, floor=0).candidates) == MAX_EXPLAINED
-    assert all(each.confidence >= 0.3 for each in explain(detector, fruit, floor=0.3).candidates)
+    assert all(each.confidence >= 0.3 for each in explain(detector, fruit, 0.5, floor=0.3).candidates)
 
 
 def test_bad_input(detector, fruit):
