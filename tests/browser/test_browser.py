@@ -285,9 +285,10 @@ def test_explore_finds_the_row_of_a_box_and_goes_on_by_keys(explore):
     row = page.locator("#rows tr[data-mark=focus]")
     row.wait_for()
     assert row.get_attribute("data-verdict") == "detected" and row.locator(".label").inner_text() == "banana"
+    number = int(row.get_attribute("data-number"))
     row.focus()
     page.keyboard.press("ArrowDown")
-    assert page.locator("#rows tr:focus").get_attribute("data-number") == "1"
+    assert page.locator("#rows tr:focus").get_attribute("data-number") == str(number + 1)
     page.keyboard.press("Escape")
     row.wait_for(state="detached")
 
@@ -320,11 +321,12 @@ def test_explore_moves_a_threshold_by_keys_without_asking_again(explore):
     page = explore.page
     explore.choose("crowd.jpg")
     asked, before = len(explore.asked), explore.summary()
+    least = float(page.locator("#confidence-number").input_value())
     page.locator("#confidence").focus()
     for _ in range(15):
         page.keyboard.press("ArrowLeft")
     explore.frame()
-    assert page.locator("#confidence-number").input_value() == "0.25"
+    assert page.locator("#confidence-number").input_value() == f"{least - 0.15:.2f}"
     assert explore.summary() != before
     page.wait_for_function("() => document.getElementById('live').textContent == summary.textContent")
     page.locator("#reset").click()
@@ -367,7 +369,7 @@ def test_explore_takes_what_is_dropped_and_samples_behind_a_prefix(page, url):
     explore = Explore(page, url + prefix)
     page.get_by_role("group", name="Sample pictures").get_by_role("button", name="cup and bottle").click()
     page.locator("#waterfall li").first.wait_for()
-    assert page.locator("#objects").inner_text() == "1 bottle, 1 cup"
+    assert {"1 bottle", "1 cup"} <= set(page.locator("#objects").inner_text().split(", "))
     data = page.evaluate_handle("""async () => {
       const data = new DataTransfer();
       const picture = await (await fetch("explore-assets/samples/fruit.jpg")).blob();
