@@ -46,7 +46,10 @@ html_theme_options = {"sidebar_hide_name": False, "navigation_with_keys": True}
 def finish(app, problem) -> None:
     """Add what Sphinx does not know of: the page that runs the model in the visitor's browser."""
     if problem is None and app.builder.format == "html":
-        try_page.write(Path(app.outdir))
+        try:
+            try_page.write(Path(app.outdir))
+        except OSError as error:  # of the network, too
+            print(f"The pages under try/ are left out, since onnxruntime-web cannot be had: {error}", file=sys.stderr)
 
 
 def setup(app) -> None:

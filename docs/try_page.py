@@ -35,8 +35,9 @@ def write(out: Path, cache: Path = ROOT / "build/npm") -> None:
     """Write try/ into the folder of a built site. Raises OSError where the runtime cannot be had."""
     there = out / "try"
     shutil.rmtree(there, ignore_errors=True)
+    files = runtime(cache)
     (there / "runtime").mkdir(parents=True)
-    for name, content in runtime(cache).items():
+    for name, content in files.items():
         (there / "runtime" / name).write_bytes(content)
     models = [_model("starter", there)]
     for name in OPTIONAL:
