@@ -16,7 +16,7 @@ project, author, version, release = "YOLO lab", "the YOLO lab's authors", __vers
 html_title = f"YOLO lab {release}"
 root_doc = "docs/index"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton"]
 include_patterns = [
     "docs/**", "notebooks/**", "benchmarks/*.md", "training/README.md", "training/render/README.md",
     "server.ipynb", "client.ipynb",

@@ -33,7 +33,7 @@ def page(document: dict[str, Any], always: set[str]) -> str:
                 f"\n## `{method.upper()} {path}`{optional}\n\n{operation.get('description') or operation['summary']}\n"
             )
             parts.append(_parameters(operation.get("parameters", [])))
-            parts.append(_body(operation.get("requestBody"), document))
+            parts.append(_body(operation.get("requestBody")))
             parts.append(_responses(operation["responses"]))
     parts.append("\n## Schemas\n")
     for name, schema in document["components"]["schemas"].items():
@@ -51,7 +51,7 @@ def _parameters(parameters: list[dict[str, Any]]) -> str:
     return "\n| parameter | in | type | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
 
 
-def _body(body: dict[str, Any] | None, document: dict[str, Any]) -> str:
+def _body(body: dict[str, Any] | None) -> str:
     if not body:
         return ""
     kinds = ", ".join(f"`{kind}`" for kind in body["content"])

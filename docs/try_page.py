@@ -18,7 +18,7 @@ from yololab.api.page_routes import PAGES
 from yololab.api.routes.explore import SAMPLES
 from yololab.errors import UnknownModel
 from yololab.vision.darknet.cache import converted
-from yololab.vision.drawing import color_of
+from yololab.vision.drawing import css_color_of
 from yololab.vision.models import default_folders, find
 from yololab.vision.onnx.families import Grid
 from yololab.vision.onnx.network import network_of
@@ -93,7 +93,7 @@ def _model(name: str, there: Path) -> dict[str, Any]:
     return {
         "name": name, "kind": "yolox" if detector.model.is_onnx else "darknet", "size": [width, height],
         "confidence": detector.model.confidence, "labels": list(detector.labels), "grids": grids,
-        "colors": ["#{:02x}{:02x}{:02x}".format(*color_of(label)) for label in detector.labels],
+        "colors": [css_color_of(label) for label in detector.labels],
         "samples": list(SAMPLES),
     }  # fmt: skip
 

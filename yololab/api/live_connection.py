@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import Busy, LabError, NotReady
-from ..vision.drawing import color_of
+from ..vision.drawing import css_color_of
 from .live import MAX_FRAME, Close, going_away, shortened
 from .live_options import WrongOptions, changed
 from .queue import STOPPING, ClientDisconnected
@@ -161,5 +161,5 @@ def as_live(result: Result) -> dict[str, Any]:
     """The content of an `Answer`, each detection with the color that `/predict` draws it in."""
     content = as_dict(result)
     for each in content["detections"]:
-        each["color"] = "#{:02x}{:02x}{:02x}".format(*color_of(each["label"]))
+        each["color"] = css_color_of(each["label"])
     return content

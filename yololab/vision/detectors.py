@@ -49,7 +49,8 @@ class Detectors:
                 return self._used(name, detector)
             state = _state(model)  # before it is read: what changes meanwhile is noticed at the next use
             detector = Detector(model, self._engine, threads=self._threads)
-            detector.measure()
+            if self._threads == 1:  # only then may a server work in place, and ask how quick it is
+                detector.measure()
             self._loaded[name] = detector, state
             return self._used(name, detector)
 

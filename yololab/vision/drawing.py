@@ -31,6 +31,11 @@ def color_of(label: str) -> tuple[int, int, int]:
     return PALETTE[crc32(label.encode(), 223) % len(PALETTE)]  # this start tells fruits from each other
 
 
+def css_color_of(label: str) -> str:
+    """`color_of` as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*color_of(label))
+
+
 def annotate(picture: np.ndarray, detections: Iterable[Detection]) -> np.ndarray:
     """A new BGR uint8 picture (H, W, 3) with a box and a tag "label 87%" for each detection.
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..detections import Box, Detection
 from .candidates import every_class
 from .detector import NMS_THRESHOLD, Detector, validate
-from .drawing import color_of
+from .drawing import css_color_of
 from .suppression import suppress
 
 MAX_EXPLAINED = 500  # candidates, the best ones
@@ -100,7 +100,7 @@ def explain(
         others = [each for each in np.argsort(-probabilities)[:4].tolist() if each != best and row[5 + each] > 0][:3]
         label = detector.labels[best]
         candidates.append(Candidate(
-            label, "#{:02x}{:02x}{:02x}".format(*color_of(label)), min(float(found.scores[number]), 1.0),
+            label, css_color_of(label), min(float(found.scores[number]), 1.0),
             float(row[4]), float(probabilities[best]), tuple(clipped[number].tolist()),
             tuple(found.boxes[number].tolist()), {detector.labels[each]: float(probabilities[each]) for each in others},
             verdict, suppressor, overlap,
