@@ -1,4 +1,4 @@
-"""python -m classroom run | lab | check | progress | grade | times | outputs"""
+"""python -m classroom run | lab | check | progress | grade | times | outputs | colab"""
 
 import argparse
 import os
@@ -42,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     outputs.add_argument("notebooks", nargs="*", type=Path, help="default: all of them, server.ipynb first")
     outputs.set_defaults(run=_outputs)
+    colab = commands.add_parser("colab", help="write the cell that fetches the lab in Google Colab into all notebooks")
+    colab.add_argument("address", nargs="?", default="", help="of the repository; default: what README.md clones")
+    colab.set_defaults(run=_colab)
     options = parser.parse_args(argv)
     bypass_proxies()
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
@@ -102,6 +105,14 @@ def _outputs(options: argparse.Namespace) -> int:
     except Failed as failure:
         print(f"FAILED. {failure}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _colab(options: argparse.Namespace) -> int:
+    from .colab import write
+
+    for path in write(options.address):
+        print(f"changed: {path.relative_to(ROOT)}")
     return 0
 
 
