@@ -10,6 +10,7 @@ from time import perf_counter
 
 import nbformat
 import requests
+from jinja2 import DictLoader
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
@@ -21,6 +22,15 @@ from .results import VARIABLE
 
 BUILD = ROOT / "build"
 NO_ALT = 'alt="No description has been provided for this image"'
+FOLDED = """{%- extends 'lab/index.html.j2' -%}
+{%- block input_group -%}
+{%- if "hide-input" in cell.metadata.get("tags", []) -%}
+<details><summary>Show code cell source</summary>{{ super() }}</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock -%}
+"""  # long code that draws is folded, as on the site
 CELL_SECONDS = 300  # no cell of ours takes near as long; a hang ends as an error
 
 
@@ -58,7 +68,8 @@ def executed(path: Path, out: Path = BUILD, **env: str) -> Iterator[nbformat.Not
 def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
-    exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")  # no other host
+    template = {"template_file": "folded.html.j2", "extra_loaders": [DictLoader({"folded.html.j2": FOLDED})]}
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="", **template)  # no other host
     html = exporter.from_notebook_node(notebook)[0]
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
