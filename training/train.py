@@ -37,7 +37,7 @@ STEPS = {"convolution": 800, "heads": 300}  # that these learn alone
 RATE = 2e-3  # highest learning rate afterwards
 SIDES = [(0.0, (224, 256, 320)), (0.7, (256, 288, 320, 352))]  # from which part of the time
 PIXELS = {"cpu": 3 * 224**2, "cuda": 48 * 224**2}  # of a batch: small steps suit a student that gets so many targets
-SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 10.0}  # how often one of a set is drawn
+SHARES = {"coco": 4.0, "voc": 1.5, "flickr8k": 1.2, "fruit": 1.2, "renders": 16.0}  # how often one of a set is drawn
 
 
 class Batches:

@@ -92,10 +92,11 @@ def _models(settings: Settings) -> Iterator[Finding]:
     models = installed(settings.model_folders)
     for name, model in models.items():
         try:
-            detector = Detector(model, settings.engine)
+            detector = Detector(model, settings.chosen_engine)
             detector(np.zeros((64, 64, 3), np.uint8))
             width, height = detector.size
             engine = f"{width} x {height}, engine {detector.engine.name}"
+            engine += f" ({detector.engine.why})" if detector.engine.why else ""
             note = f"; {model.note}" if model.note else ""
             yield True, f"model {name}: {model.bytes / 1e6:.1f} MB in {model.path.parent}, {engine}{note}"
         except (LabError, ValueError) as error:

@@ -44,6 +44,7 @@ def test_where_relative_paths_start(monkeypatch, tmp_path, inside, variable):
         ("keep", "perhaps", "YOLOLAB_KEEP='perhaps' .*boolean"),
         ("deadline", "0", "YOLOLAB_DEADLINE='0' .*greater than 0"),
         ("workers", "0", "YOLOLAB_WORKERS='0' .*greater than or equal to 1"),
+        ("exact", "very", "YOLOLAB_EXACT='very' .*boolean"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(monkeypatch, name, value, says):
@@ -51,6 +52,14 @@ def test_a_wrong_value_is_one_sentence(monkeypatch, name, value, says):
     with pytest.raises(WrongSetting, match=says) as caught:
         Settings()
     assert "\n" not in str(caught.value) and isinstance(caught.value, ValueError)
+
+
+def test_exact_keeps_float32_and_contradicts_an_engine_that_does_not(monkeypatch):
+    assert Settings().chosen_engine == "auto"
+    monkeypatch.setenv("YOLOLAB_EXACT", "1")
+    assert Settings().chosen_engine == "float32" and Settings(engine="opencv").chosen_engine == "opencv"
+    with pytest.raises(WrongSetting, match=r"YOLOLAB_EXACT='1' .*YOLOLAB_ENGINE=openvino-bf16 for less; unset one"):
+        Settings(engine="openvino-bf16")
 
 
 def test_a_setting_that_does_not_exist_is_an_error():

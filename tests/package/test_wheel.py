@@ -73,6 +73,7 @@ def test_it_comes_from_the_wheel_and_brings_no_classroom(run, installed):
     assert finished(run("python", "-c", code)).strip() == str(installed[1] / "yololab" / "__init__.py")
     files = tree(installed[1])
     assert "yololab/vision/starter.weights" in files and "yololab/py.typed" in files
+    assert sum(file.startswith("yololab/vision/scenes/") for file in files) == 6
     assert not [name for name in files if name.split("/")[0] in ("classroom", "tests", "training", "benchmarks")]
 
 

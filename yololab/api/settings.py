@@ -1,18 +1,13 @@
 """Every setting of the API in one place: YOLOLAB_* variables, then the file .env, then these defaults."""
 
-import codecs
 import os
-from collections.abc import Mapping
 from difflib import get_close_matches
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
-from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -22,6 +17,7 @@ from ..errors import WrongSetting
 from ..paths import base
 from ..vision.engines import EngineName
 from ..vision.models import default_folders
+from .env_file import EnvFile, env_file
 from .hosts import normalized_host, normalized_network, normalized_origin
 
 PREFIX = "YOLOLAB_"
@@ -30,29 +26,6 @@ NORMALIZED = {
     "allowed_hosts": normalized_host, "cors_origins": normalized_origin, "trusted_proxies": normalized_network
 }  # fmt: skip
 OLD_NAMES = {"YOLOLAB_MODELS": "YOLOLAB_MODEL_PATH"}
-
-
-class EnvFile(EnvSettingsSource):
-    """The file .env of the repository, outside of it of the working folder; UTF-8 or UTF-16, with or without a mark."""
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in env_file().items()}
-
-
-def env_file() -> dict[str, str | None]:
-    """The variables of .env, none where it is missing. Raises WrongSetting where it cannot be read."""
-    path = base() / ".env"
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise WrongSetting(f"{path} cannot be read: {error.strerror}. Remove it or give it read permission.") from error
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return dotenv_values(stream=StringIO(data.decode("utf-16" if utf16 else "utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise WrongSetting(f"{path} is no text in UTF-8 or UTF-16. Save it anew in UTF-8.") from error
 
 
 class Settings(BaseSettings):
@@ -86,7 +59,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("YOLOLAB_MODEL_PATH", "YOLOLAB_MODELS"),
         description=f"folders with more models, separated by {os.pathsep!r}; searched first",
     )
-    engine: EngineName = Field("auto", description="what runs the networks; auto: the first that is installed")
+    engine: EngineName = Field("auto", description="what runs the networks; auto: the fastest here, as measured")
+    exact: bool = Field(False, description="compute in float32, though a lower precision be faster")
     queue: int = Field(64, ge=0, description="requests that may wait for the model; more are answered 503")
     deadline: float = Field(30, gt=0, description="seconds that one may wait; after that it is answered 503")
     workers: int = Field(
@@ -132,6 +106,13 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no {', '.join(sorted(unknown))}, only {', '.join(EXTRAS)}")
         return tuple(sorted(chosen))
 
+    @field_validator("exact")
+    @classmethod
+    def _agrees(cls, exact: bool, info: ValidationInfo) -> bool:
+        if exact and (engine := str(info.data.get("engine", ""))).endswith("bf16"):
+            raise ValueError(f"it asks for float32, YOLOLAB_ENGINE={engine} for less; unset one of them")
+        return exact
+
     @field_validator("uploads")
     @classmethod
     def _from_base(cls, path: Path) -> Path:
@@ -141,6 +122,11 @@ class Settings(BaseSettings):
     @classmethod
     def _normalized(cls, text: str, info: ValidationInfo) -> str:
         return ",".join(NORMALIZED[str(info.field_name)](part) for part in text.split(",") if part.strip())
+
+    @property
+    def chosen_engine(self) -> str:
+        """What `engines.make_engine` is to take: `engine`, without lower precisions where `exact` says so."""
+        return "float32" if self.exact and self.engine == "auto" else self.engine
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -36,7 +36,7 @@ def detect(options: argparse.Namespace) -> int:
     inputs = expand(options.paths, options.out)
     _check(options, inputs)
     try:
-        detector = Detector(options.model or settings.model, settings.engine, folders=settings.model_folders)
+        detector = Detector(options.model or settings.model, settings.chosen_engine, folders=settings.model_folders)
     except ValueError as error:  # an engine whose package is not installed
         raise LabError(str(error)) from error
     nms_threshold = NMS_THRESHOLD if options.nms_threshold is None else options.nms_threshold

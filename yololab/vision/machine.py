@@ -1,11 +1,13 @@
 """What this process may use of the machine it runs on."""
 
 import os
+import platform
 import socket
 from math import ceil
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def cores(cgroup: Path = CGROUP) -> int:
@@ -26,6 +28,19 @@ def _quota(cgroup: Path) -> float | None:
         except (OSError, ValueError):  # no such file; "max"
             continue
     return None
+
+
+def cpu_name(cpuinfo: Path = CPUINFO) -> str:
+    """The CPU's model as the system names it; its architecture where it names none.
+
+    cpuinfo: where Linux describes it.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
 
 
 def free_port() -> int:

@@ -48,6 +48,7 @@ class FastEngine:
     name: of the engine. reading: what its pictures and outputs mean.
     """
 
+    why = ""
     CALM = 8  # pictures in a row that met no other, until the next one gets all threads
 
     def __init__(self, name: str, reading: Reading, all_threads: Run, one_thread: Run) -> None:

@@ -50,7 +50,7 @@ def onnx_engine(model: Model, size: Size) -> Engine:
 class OpenCVEngine:
     """A Darknet net, one caller at a time."""
 
-    name, family, nms = "opencv", "darknet", True
+    name, why, family, nms = "opencv", "", "darknet", True
     about, fed = "Darknet: boxes in cells, objectness, classes", "squeeze, rgb"
 
     def __init__(self, model: Model, size: Size, scale: float = 1 / 255, keep_low_scores: bool = True) -> None:
