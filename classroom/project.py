@@ -1,6 +1,7 @@
 """The student's package of the capstone, served from its folder by a process of its own, and tested there."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,10 +28,11 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: its address, and the file that its standard output goes to."""
+    """A running service: its address, and the files that its standard output and standard error go to."""
 
     url: str
     log: Path
+    errors: Path
 
 
 @contextmanager
@@ -40,13 +42,13 @@ def running(folder: Path = FOLDER, **env: str) -> Iterator[Service]:
     Returns once GET /health answers. Raises NotStarted.
     """
     port = free_port()
-    service = Service(f"http://127.0.0.1:{port}", Path(tempfile.mkdtemp()) / "service.log")
+    home = Path(tempfile.mkdtemp())
+    service = Service(f"http://127.0.0.1:{port}", home / "service.log", home / "errors.log")
     command = [sys.executable, "-B", "-m", "uvicorn", APP, "--port", str(port), "--no-access-log"]
-    words = service.log.with_name("errors.log")
-    with service.log.open("w") as out, words.open("w") as errors:
+    with service.log.open("w") as out, service.errors.open("w") as errors:
         process = subprocess.Popen(command, cwd=folder, env=os.environ | env, stdout=out, stderr=errors)
     try:
-        _wait(process, service.url, words)
+        _wait(process, service, folder)
         yield service
     finally:
         process.terminate()
@@ -55,21 +57,41 @@ def running(folder: Path = FOLDER, **env: str) -> Iterator[Service]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(service.log.parent)
+        shutil.rmtree(home)
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, words: Path) -> None:
+def crash(text: str, folder: Path) -> str:
+    """The last traceback in what a process printed: its exception, and the last of its lines that lies in `folder`.
+
+    Empty where there is no traceback.
+    """
+    _, found, last = text.rpartition("Traceback (most recent call last):\n")
+    said = re.search(r"(?m)^\w.*", last)
+    if not found or not said:
+        return ""
+    frames = re.findall(r'File "(.+)", line (\d+)(?:, in .+)?\n +(.+)', last)
+    own = [(Path(name), line, code) for name, line, code in frames if Path(name).is_relative_to(folder.resolve())]
+    path, line, code = own[-1] if own else (None, "", "")
+    where = f" (your line {line} of {path.relative_to(folder.resolve())}: {code})" if path else ""
+    return said[0][:300] + where
+
+
+def _wait(process: subprocess.Popen[bytes], service: Service, folder: Path) -> None:
     deadline = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if requests.get(f"{url}/health", timeout=5).ok:
+            status = requests.get(f"{service.url}/health", timeout=5).status_code
+            if status == 200:
                 return
+            if status == 500:  # it is there, and broken
+                break
         except requests.RequestException:
             pass
         time.sleep(0.05)
-    lines = [line for line in words.read_text(errors="replace").splitlines() if line.strip()]
-    said = lines[-1] if process.poll() is not None and lines else "GET /health did not answer 200"
-    raise NotStarted(said)
+    text = service.errors.read_text(errors="replace")
+    lines = text.split("\n") if process.poll() is not None else []
+    last = next((line for line in reversed(lines) if line.strip()), "GET /health did not answer 200")
+    raise NotStarted(crash(text, folder) or last)
 
 
 def tested(folder: Path, sabotage: str = "") -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ SLOW = (
     "browser/",
     "classroom/test_grade.py",
     "classroom/test_lesson_17.py",
+    "notebooks/test_exercises.py",
     "notebooks/test_lessons.py",
     "notebooks/test_notebooks.py",
     "package/test_wheel.py",

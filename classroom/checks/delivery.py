@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from ..project import NotStarted, Service, altered, running, tested
+from ..project import NotStarted, Service, altered, crash, running, tested
 from .dockerfile import instructions
 from .probe import Probe
 from .report import Report, Such
@@ -33,7 +33,10 @@ def project(report: Report, folder: Any, keys: str | None = None) -> Iterator[tu
     key = token_hex(8)
     try:
         with running(Path(folder), FRAUD_KEYS=f"{token_hex(8)},{key}" if keys is None else keys) as service:
-            yield Probe(report, service.url), {"X-API-Key": key}, service
+            api = Probe(report, service.url)
+            api.printed = lambda: crash(service.errors.read_text(errors="replace"), Path(folder))
+            with api.telling():
+                yield api, {"X-API-Key": key}, service
     except NotStarted as error:
         report.require("the service starts", "it starts", str(error), STARTS)
 
@@ -108,7 +111,7 @@ def load(report: Report, folder: Any) -> None:
             try:
                 return json.loads(last)
             except ValueError:
-                actual = (ran.stderr.strip().splitlines() or [last])[-1][:200]
+                actual = crash(ran.stderr, Path(folder)) or last[:200]
                 report.require("its last line", "JSON", actual, "print(json.dumps({...})) at the end")
                 return {}
 

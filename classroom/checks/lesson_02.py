@@ -1,6 +1,7 @@
-"""The exercise of lesson 2, FastAPI from the inside."""
+"""The exercises of lesson 2, FastAPI from the inside: an API that compares boxes, an app without a framework."""
 
 from random import choice, randint, uniform
+from secrets import token_hex
 from typing import Any
 
 from .probe import Answer, served
@@ -49,4 +50,32 @@ def refused(answer: Answer, what: str, loc: list) -> Answer:
     return answer.expect(json={"detail": [entry]}, what=f"{what}: where it is wrong", hint=LIST)
 
 
-EXERCISES = {"1": iou}
+def by_hand(report: Report, target: Any) -> None:
+    """An ASGI function with GET /hello?name= and POST /length, and JSON for whatever else is sent."""
+    word = token_hex(4)
+    with served(report, target) as api:
+        missing = 'if scope["path"] == "/hello" and scope["method"] == "GET": set status and data'
+        hint = (
+            'parse_qs(scope["query_string"].decode()) is a dictionary of lists, with names decoded: {"name": ["Ann"]}'
+        )
+        for name in (f"Ann-{word}", f"Zoë & Co. {word}"):
+            answer = api.get("/hello", params={"name": name}, hint=hint)
+            answer.require(200, f"GET /hello with the name {name}", json={"hello": name}, hints={404: missing})
+        kinds = "the header is a pair of bytes: (b'content-type', b'application/json')"
+        report.expect("its content type", "application/json", answer.media_type, kinds)
+        detail = Such('{"detail": a text}', lambda each: isinstance(each["detail"], str))
+        hint = 'a name that was not sent is missing in the dictionary: .get("name")'
+        api.get("/hello", hint=hint).expect(422, "GET /hello without a name", json=detail)
+        missing = (
+            'if scope["path"] == "/length" and scope["method"] == "POST": await receive() gives a piece of the body'
+        )
+        more = 'one message is one piece: await receive() again, as long as message.get("more_body") is true'
+        for what, size in (("a short body", randint(1, 99)), ("no body", 0), ("a long body", randint(10**6, 10**7))):
+            answer = api.post("/length", data=bytes(size))
+            answer.require(200, f"POST /length with {what}", more, json={"bytes": size}, hints={404: missing})
+        for method, path, status in (("POST", "/hello", 405), ("GET", "/length", 405), ("GET", f"/{word}", 404)):
+            hint = "compare the path first, 404 where it is neither of the two; then the method, 405"
+            api.request(method, path, hint=hint).expect(status, json=detail)
+
+
+EXERCISES = {"1": iou, "2": by_hand}

@@ -51,9 +51,11 @@ def _read_events(report: Report, api: Probe, names: list[str], gate: Event) -> N
                 pieces = response.iter_content(None)
                 while not _events(first) and (piece := next(pieces, b"")):
                     first += piece.decode()
+                _require_whole(report, first)
                 report.require(too_early, [names[0]], _events(first), _format(first))
                 gate.set()
                 whole = first + b"".join(pieces).decode()
+                _require_whole(report, whole)
                 report.expect("all events", names, _events(whole), _format(whole))
                 return
     except requests.RequestException:  # nothing came, or not enough, before the second step was allowed
@@ -62,6 +64,12 @@ def _read_events(report: Report, api: Probe, names: list[str], gate: Event) -> N
         gate.set()
         api.get("/progress", missing='the route is @app.get("/progress")').require(200)
     report.require(too_early, [names[0]], first or NO_ANSWER, _format(first) if first else STREAM)
+
+
+def _require_whole(report: Report, text: str) -> None:
+    """Raise Stop where the stream ends in an error of the student's."""
+    if CRASHED in text:
+        report.require("GET /progress", "events", text.partition(f"{CRASHED}: ")[2], BROKE)
 
 
 def _events(text: str) -> list[Any]:

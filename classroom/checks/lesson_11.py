@@ -35,7 +35,7 @@ class Backend:
             self._count()
             raise HTTPException(404, self.name)
 
-        self.server = serve(app, port=0)
+        self.server = serve(app, port=0, quiet=True)
 
     def _count(self) -> None:
         with self._lock:

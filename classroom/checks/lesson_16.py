@@ -74,8 +74,8 @@ def _check_start(api: Probe, model: _Model) -> None:
     api.report.require("when it starts", "before the model", start, AT_ONCE)
     health = api.get("/health", missing="add the route, which asks for nothing", hint=AT_ONCE)
     health.require(200, "while the model loads: GET /health")
-    hint = "there is no model yet: say 503"
-    api.get("/ready", hint=hint).require(503, "while the model loads: GET /ready")
+    hint, missing = "there is no model yet: say 503", "add the route: 503 as long as there is no model, then 200"
+    api.get("/ready", hint=hint, missing=missing).require(503, "while the model loads: GET /ready")
     early = _post(api, b"early")
     early.expect(503, "while the model loads: POST /labels", TOO_EARLY, headers=("Retry-After",))
     model.may_load.set()

@@ -20,7 +20,9 @@ SECONDS = 30  # for one answer
 ANY = object()  # whatever the answer holds
 NO_ANSWER = "no answer"
 AGAIN = "run the cell that makes the app again, then your cell: the first function is the one that answers"
+RAISED = "your function raised this error"
 BROKE = "the function is there and raised this error: put that line right"
+AWAIT = "an await is missing: calling an async function, or asyncio.to_thread, only makes a coroutine"
 BROKE_THERE = "the route raised an exception, which its server has printed: the last line says most"
 STUCK = "the route waits for something that does not come: a lock, an event, a loop without an end?"
 FACTORY = "the check needs the function, not its app; the function's last line is: return app"
@@ -39,7 +41,7 @@ class Answer:
         self.text = "" if response is None else response.text
         self.seconds = 0.0 if response is None else response.elapsed.total_seconds()
         self.location = urljoin(response.url, self.headers.get("location", "")) if response is not None else ""
-        self.crash = unquote(self.headers.get(CRASHED, ""))
+        self.crash, self.may_crash = unquote(self.headers.get(CRASHED, "")), False
         try:
             self.json = None if response is None else response.json()
         except requests.JSONDecodeError:
@@ -85,6 +87,7 @@ class Answer:
         if not self.right:
             return self
         allowed = (status,) if isinstance(status, int) else status or ()
+        self.may_crash |= 500 in allowed
         lacking = [name for name in headers if name not in self.headers]
         if allowed and self.status not in allowed:
             hint = self._hint(allowed, hint or self.hint, hints or {})
@@ -111,7 +114,9 @@ class Answer:
         if self.absent:
             return self.missing or hint
         if self.crash and min(allowed) < 400:
-            return BROKE
+            return AWAIT if "'coroutine' object" in self.crash else BROKE
+        if self.crash and hint:  # perhaps the very error that should become this status
+            return f"{RAISED}; {hint}"
         guess = f"the decorator says which status a success has: status_code={allowed[0]}"
         refused = f"the route refuses what the exercise sends: {self.text[:300]}"
         return hint or {422: refused, 500: BROKE_THERE, NO_ANSWER: STUCK}.get(self.status, guess)
@@ -124,8 +129,9 @@ class Probe:
     """
 
     def __init__(self, report: Report, url: str, seconds: float = SECONDS, stop: Callable[[], None] | None = None):
-        self.report, self.url, self.seconds = report, url, seconds
-        self.stop = stop  # ends the server, where the check runs it
+        self.report, self.url, self.seconds, self.stop = report, url, seconds, stop  # stop: where the check serves
+        self.printed: Callable[[], str] = str  # the last error that the server has printed, if that is how to know
+        self.crashed: list[Answer] = []
 
     def request(self, method: str, path: str, *, hint: str = "", missing: str = "", **sent: Any) -> Answer:
         """Raises requests.ConnectionError where nobody listens at a URL that the student gave."""
@@ -137,7 +143,24 @@ class Probe:
                 raise
         except requests.Timeout:
             pass
-        return Answer(self.report, f"{method} {url.removeprefix(self.url)}", response, hint, missing)
+        answer = Answer(self.report, f"{method} {url.removeprefix(self.url)}", response, hint, missing)
+        if answer.status == 500:
+            answer.crash = answer.crash or self.printed()
+            self.crashed += [answer] if answer.crash else []
+        return answer
+
+    @contextmanager
+    def telling(self) -> Iterator["Probe"]:
+        """This probe. Afterwards, an error of the student's code that no line tells of stands above what it caused."""
+        before, wrong = len(self.report.lines), True
+        try:
+            yield self
+            wrong = not all(right for right, _ in self.report.lines[before:])
+        finally:
+            crashed, text = [each for each in self.crashed if wrong and not each.may_crash], str(self.report)
+            if crashed and not any(each.crash in text for each in crashed):
+                self.report.expect(f"{crashed[0].name} answers", "no error", crashed[0].said, BROKE)
+                self.report.lines.insert(before, self.report.lines.pop())
 
     get = partialmethod(request, "GET")
     post = partialmethod(request, "POST")
@@ -165,7 +188,8 @@ def served(report: Report, target: Any, seconds: float = SECONDS) -> Iterator[Pr
     except ServerFailed:
         report.require("the app starts", "it starts", app.not_started or "it does not", "its lifespan raised an error")
     try:
-        yield Probe(report, server.url, seconds, server.stop)
+        with Probe(report, server.url, seconds, server.stop).telling() as api:
+            yield api
         wrong = not all(right for right, _ in report.lines[before:])
     finally:
         server.stop()

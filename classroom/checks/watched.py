@@ -69,7 +69,11 @@ class Watched:
         try:
             await self.app(scope, receive, watched)
         except Exception as error:
-            if not held and not begun:
+            if begun:  # the status has gone: say it in the body, where that has no length yet
+                with suppress(Exception):
+                    body = f"\n{CRASHED}: {crash(error)}".encode()
+                    await send({"type": "http.response.body", "body": body})
+            elif not held:
                 held = [{"type": "http.response.start", "status": 500}, {"type": "http.response.body"}]
             if held:
                 told = (CRASHED.encode(), quote(crash(error)).encode())

@@ -1,7 +1,12 @@
-"""The check of lesson 2, both ways: the solution passes; the skeleton and typical mistakes get the right hint."""
+"""The checks of lesson 2, both ways: the solution passes; the skeleton and typical mistakes get the right hint."""
+
+import json
+from urllib.parse import parse_qs
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from classroom.checks import check
@@ -132,3 +137,78 @@ def test_a_crash_is_shown_with_its_line(capsys):
     assert not check("02.1", iou_app(answer=lambda value: value.no_such_field)).ok
     out = capsys.readouterr().out
     assert "no_such_field" in out and "your line" in out
+
+
+def by_hand(
+    query=lambda scope: parse_qs(scope["query_string"].decode()),
+    pieces=lambda message: message.get("more_body", False),
+    known=lambda path, method: {"/hello": "GET", "/length": "POST"}.get(path),
+    kind=b"application/json",
+    missing=422,
+):
+    """The solution of exercise 2; each argument is a way to get it wrong."""
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        path, right = scope["path"], known(scope["path"], scope["method"])
+        status, data = (404 if right is None else 405), {"detail": "no"}
+        if right == scope["method"] and path == "/hello":
+            name = query(scope).get("name")
+            status, data = (200, {"hello": name[0]}) if name else (missing, {"detail": "no name"})
+        elif right == scope["method"]:
+            message = await receive()
+            total = len(message["body"])
+            while pieces(message):
+                message = await receive()
+                total += len(message["body"])
+            status, data = 200, {"bytes": total}
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+        await send({"type": "http.response.body", "body": json.dumps(data).encode()})
+
+    return app
+
+
+def test_an_app_by_hand_passes(capsys):
+    assert check("02.2", by_hand()).ok
+    assert "well done" in capsys.readouterr().out
+
+
+def test_a_framework_passes_as_well():
+    app = FastAPI()
+    app.get("/hello")(lambda name: {"hello": name})
+
+    @app.post("/length")
+    async def length(request: Request):
+        return {"bytes": len(await request.body())}
+
+    @app.exception_handler(RequestValidationError)
+    def refuse(request, error):
+        return JSONResponse({"detail": "name is missing"}, 422)
+
+    assert check("02.2", app).ok
+
+
+@pytest.mark.parametrize(
+    ("app", "hint"),
+    [
+        (lambda: by_hand(known=lambda path, method: None), 'if scope["path"] == "/hello"'),
+        (lambda: by_hand(known=lambda path, method: {"/hello": "GET"}.get(path)), 'if scope["path"] == "/length"'),
+        (lambda: by_hand(query=lambda scope: {"name": ["Ann"]}), "parse_qs(scope"),
+        (lambda: by_hand(query=lambda scope: scope["query"]), "put that line right"),
+        (lambda: by_hand(pieces=lambda message: False), "one message is one piece"),
+        (
+            lambda: by_hand(known=lambda path, method: method if path in ("/hello", "/length") else None),
+            "then the method",
+        ),
+        (
+            lambda: by_hand(known=lambda path, method: {"/hello": "GET", "/length": "POST"}.get(path, "")),
+            "compare the path first",
+        ),
+        (lambda: by_hand(kind=b"text/plain"), "the header is a pair of bytes"),
+        (lambda: by_hand(missing=200), "a name that was not sent is missing"),
+    ],
+)
+def test_mistakes_by_hand_get_a_hint(app, hint, capsys):
+    assert not check("02.2", app()).ok
+    out = capsys.readouterr().out
+    assert hint in out and "Traceback" not in out
