@@ -7,14 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from yololab.serving.addresses import bypass_proxies
+from yololab import __version__
+from yololab.interpreter import wrong_python
 
 from . import ROOT
+
+PACKAGES = ("fastapi", "matplotlib", "nbclient", "numpy")  # some of what the lessons need
+if wrong_python("classroom", *PACKAGES):
+    sys.exit(wrong_python("classroom", *PACKAGES))
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m classroom", description="The lab's notebooks and exercises.")
+    parser.add_argument("--version", action="version", version=f"yololab {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
     run = commands.add_parser("run", help="run server.ipynb and client.ipynb together, and show what comes out")
     run.set_defaults(run=_run)
@@ -46,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     colab.add_argument("address", nargs="?", default="", help="of the repository; default: what README.md clones")
     colab.set_defaults(run=_colab)
     options = parser.parse_args(argv)
+    from yololab.serving.addresses import bypass_proxies
+
     bypass_proxies()
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
     if command is None:

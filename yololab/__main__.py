@@ -7,8 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import __version__
-from .detect.options import add_arguments as detect_arguments
-from .errors import LabError
+from .interpreter import wrong_python
+
+PACKAGES = ("cv2", "fastapi", "numpy", "onnxruntime", "pydantic_settings")  # some of what the commands need
+if wrong_python("yololab", *PACKAGES):
+    sys.exit(wrong_python("yololab", *PACKAGES))
+
+from .detect.options import add_arguments as detect_arguments  # noqa: E402
+from .errors import LabError  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from .api.settings import Settings
 
-    settings = Settings(**{key: value for key in ("host", "port") if (value := getattr(options, key)) is not None})
+    given = {key: getattr(options, key) for key in ("host", "port")}
+    settings = Settings(**{key: value for key, value in given.items() if value is not None})
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))  # before cv2 is imported
     from .serving.terminal import serve
 
@@ -106,7 +113,7 @@ def _add(options: argparse.Namespace) -> int:
 
     settings = Settings()
     for file in options.file:
-        checked = check(file, settings.engine)
+        checked = check(file, settings.chosen_engine)
         print(checked)
         if options.dry_run:
             print(f"  copied     nothing; without --dry-run it is served as ?model={checked.model.name}")

@@ -1,14 +1,18 @@
 """yololab, as typed into a terminal."""
 
+import ast
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import venv
 
 import pytest
 import requests
-from helpers import IMAGES, PACKAGE, answers, wait_for
+from helpers import IMAGES, PACKAGE, ROOT, answers, wait_for
 
 from yololab import Detector
 from yololab.__main__ import main
@@ -118,6 +122,56 @@ def test_a_wrong_setting_is_one_sentence_from_every_command(monkeypatch, capsys,
     assert printed.out == "" and printed.err.startswith("error: YOLOLAB_PORT='seven'") and printed.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("module", ["yololab", "classroom"])
+def test_a_python_that_is_too_old_says_which_to_use(module):
+    for name in (f"{module}/__init__.py", f"{module}/__main__.py", "yololab/__init__.py", "yololab/interpreter.py"):
+        ast.parse((ROOT / name).read_text("utf-8"), feature_version=(3, 7))  # the oldest that can be asked for
+    pretend = f"import sys, runpy; sys.version_info = (3, 9, 18); runpy.run_module('{module}', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", pretend], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and ended.stdout == ""
+    wrong, *advice = ended.stderr.splitlines()
+    assert wrong == f"The lab needs Python 3.11 or newer; {sys.executable} is Python 3.9.18."
+    assert 1 <= len(advice) <= 2 and ("https://www.python.org/" in advice[0] or advice[1].endswith(f"-m {module}"))
+
+
+@pytest.mark.parametrize("arguments", [["yololab", "serve"], ["classroom"]])
+def test_a_python_without_the_packages_says_which_has_them(tmp_path, arguments):
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = next((tmp_path / "bare").glob("[Sb]*/python*"))
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for lab in (tmp_path / "lab", tmp_path / "lab/packages"):  # a repository, then a package beside others
+        for name in ("yololab/__init__.py", "yololab/__main__.py", "yololab/interpreter.py", "classroom/__init__.py",
+                     "classroom/__main__.py"):  # fmt: skip
+            (lab / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, lab / name)
+
+    def said(folder):
+        command = [python, "-m", *arguments]
+        ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 1 and ended.stdout == "" and "fastapi" in ended.stderr.splitlines()[0]
+        return ended.stderr.split("\n", 1)[1]
+
+    assert said(tmp_path / "lab/packages").startswith("Install it there, or use the Python")
+    (tmp_path / "lab/Makefile").touch()
+    assert said(tmp_path / "lab").startswith("Install the lab: `make run`")
+    own = tmp_path / "lab/.venv" / ("Scripts" if os.name == "nt" else "bin")
+    own.mkdir(parents=True)
+    used = os.path.join(".venv", own.name, "python")
+    assert said(tmp_path / "lab").splitlines()[-1] == f"  {used} -m {' '.join(arguments)}"
+
+
+def test_a_fetch_that_fails_is_three_lines(monkeypatch, capsys, tmp_path):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing answers there
+    monkeypatch.setattr("yololab.paths.user_cache_path", lambda _: tmp_path)
+    assert main(["fetch", "yolov3"]) == 1
+    what, why, remedy = capsys.readouterr().err.splitlines()[-3:]
+    assert re.fullmatch(r"error: \S+ could not be downloaded:", what)
+    assert "the proxy does not answer: " in why and "HTTPSConnection" not in why
+    assert "set HTTPS_PROXY" in remedy and str(tmp_path / "models") in remedy
+
+
 def test_no_command_shows_the_help(capsys):
     assert main([]) == 0
     assert "serve" in capsys.readouterr().out
@@ -155,6 +209,35 @@ def test_serve_listens_without_nagles_delay(monkeypatch):
 
     monkeypatch.setattr(terminal.Server, "run", run)
     assert terminal.serve(Settings(port=0)) == 0 and heard and heard[0]
+
+
+@pytest.mark.parametrize(
+    ("extras", "pages", "off"),
+    [
+        ("", [], ["/explore (why was it not detected?) and /live (a camera)", "YOLOLAB_EXTRAS=explore,live "]),
+        ("batch,live", ["live"], ["/explore (why was it not detected?);", "YOLOLAB_EXTRAS=batch,live,explore "]),
+        ("explore,live", ["explore", "live"], []),
+    ],
+)
+def test_serve_offers_the_pages_or_says_how_to_switch_them_on(monkeypatch, capsys, extras, pages, off):
+    for name in ("CODESPACE_NAME", "JUPYTERHUB_SERVICE_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(terminal.Server, "run", lambda self, sockets: (self._on_start(), sockets[0].close()))
+    assert terminal.serve(Settings(port=0, extras=extras, root_path="/lab")) == 0
+    first, *rest = capsys.readouterr().err.splitlines()
+    url = re.fullmatch(r"Try it: (http://127\.0\.0\.1:\d+/lab)/docs", first)[1]
+    assert [line.strip() for line in rest[: len(pages)]] == [f"{url}/{name}" for name in pages]
+    assert len(rest) == len(pages) + bool(off) and all(part in rest[-1] for part in off)
+
+
+def test_serve_says_where_a_codespace_forwards_it(monkeypatch, capsys):
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    monkeypatch.setenv("CODESPACE_NAME", "odd-name")
+    monkeypatch.setenv("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "app.example.dev")
+    monkeypatch.setattr(terminal.Server, "run", lambda self, sockets: (self._on_start(), sockets[0].close()))
+    assert terminal.serve(Settings(port=0)) == 0
+    port = re.search(r"Try it: http://127\.0\.0\.1:(\d+)/docs", said := capsys.readouterr().err)[1]
+    assert f"In your browser: https://odd-name-{port}.app.example.dev/docs\n" in said
 
 
 def test_serve_on_a_taken_port_says_what_to_do():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 from ..api.hosts import LOOPBACK
 
@@ -19,7 +20,8 @@ def browser_hint(port: int) -> str:
     forwards each port to a host of its own, and so does Google Colab, which tells its name only to JavaScript.
     """
     if colab := sys.modules.get("google.colab"):
-        return f"{str(colab.output.eval_js(f'google.colab.kernel.proxyPort({port})')).rstrip('/')}/docs"
+        with suppress(Exception):  # the notebook is not open in a browser, which is no reason not to serve
+            return f"{str(colab.output.eval_js(f'google.colab.kernel.proxyPort({port})')).rstrip('/')}/docs"
     if prefix := os.environ.get("JUPYTERHUB_SERVICE_PREFIX"):
         return f"{prefix.rstrip('/')}/proxy/{port}/docs, on the address of this JupyterLab"
     name, domain = (os.environ.get(each) for each in ("CODESPACE_NAME", "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN"))

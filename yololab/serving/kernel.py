@@ -124,8 +124,7 @@ def serve(
     server._wait_until_ready()
     if not quiet:
         print(f"Serving on {server.url}")
-        if hint := browser_hint(server.port):
-            print(f"In your browser: {hint}")
+        _print_hint(server)
     return server
 
 
@@ -138,6 +137,7 @@ async def serve_here(
     """
     server = _new_server(app, port, host, root_path)
     print(f"Serving on {server.url} until the cell is interrupted")
+    _print_hint(server)
     await server._serve_until_stopped()
     if not server.started:
         raise ServerFailed("The app did not start: its start-up raised an error, which is shown above.")
@@ -147,6 +147,11 @@ async def serve_here(
 def running(port: int) -> Server | None:
     """The server that this process runs on `port`."""
     return _running.get(port)
+
+
+def _print_hint(server: Server) -> None:
+    if hint := browser_hint(server.port):
+        print(f"In your browser: {hint}")
 
 
 def _new_server(app: Any, port: int | None, host: str | None, root_path: str | None) -> Server:

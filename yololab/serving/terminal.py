@@ -10,12 +10,14 @@ from ..api.hosts import LOOPBACK
 from ..api.settings import Settings
 from ..api.startup import check_default_model, log_warnings
 from ..errors import PortTaken
-from .addresses import url_of
+from .addresses import browser_hint, url_of
 from .connections import WEBSOCKETS, BoundedProtocol, raise_descriptor_limit
 from .listener import listen
 from .server import GRACE, Server
 
 __all__ = ["GRACE", "serve"]
+PAGES = {"explore": "why was it not detected?", "live": "a camera"}
+"""The optional pages, and what each is for."""
 
 
 def serve(settings: Settings) -> int:
@@ -49,15 +51,22 @@ def serve(settings: Settings) -> int:
             file=sys.stderr,
         )
     if alone:
-        Server(config, on_start=lambda: _invite(config, listener)).run(sockets=[listener])
+        Server(config, on_start=lambda: _invite(config, listener, settings)).run(sockets=[listener])
         return 0
     from .workers import supervise
 
     log_warnings(settings)
-    _invite(config, listener)
+    _invite(config, listener, settings)
     return supervise(config, listener, settings)
 
 
-def _invite(config: uvicorn.Config, listener: socket.socket) -> None:
-    url = url_of(config.host, listener.getsockname()[1])
-    print(f"Try it: {url}{config.root_path}/docs", file=sys.stderr, flush=True)
+def _invite(config: uvicorn.Config, listener: socket.socket, settings: Settings) -> None:
+    port = listener.getsockname()[1]
+    url = url_of(config.host, port) + config.root_path
+    lines = [f"Try it: {url}/docs", *(f"        {url}/{name}" for name in PAGES if name in settings.extras)]
+    if hint := browser_hint(port):
+        lines.append(f"In your browser: {hint}")
+    if off := [name for name in PAGES if name not in settings.extras]:
+        named = " and ".join(f"/{name} ({PAGES[name]})" for name in off)
+        lines.append(f"Switched off: {named}; YOLOLAB_EXTRAS={','.join([*settings.extras, *off])} switches on.")
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """Verified downloads: a file comes to its place when it is whole and right, and not before."""
 
 import os
+import re
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -66,13 +67,14 @@ def fetch_entry(entry: Entry, folder: Path, progress: bool = True, timeout: tupl
 
 def _fetch(file: RemoteFile, folder: Path, progress: bool, timeout: tuple[float, float]) -> None:
     part = folder / f"{file.name}.part"
-    failures = []
+    failures: list[str] = []
     for url in file.mirrors:
+        if failures:
+            _tell(f"{failures[-1]}; the next mirror is tried", progress)
         try:
             _complete(part, file, url, progress, timeout)
         except (requests.RequestException, _Refused) as error:
-            failures.append(f"{url}: {error}")
-            _tell(failures[-1], progress)
+            failures.append(f"{url}: {_cause(error)}")
         else:
             os.replace(part, folder / file.name)
             return
@@ -147,11 +149,18 @@ def _why(file: RemoteFile, folder: Path, failures: list[str]) -> str:
             f"{file.name} comes with the repository and is not downloaded. Bring it back with "
             f"`git checkout -- yololab/vision`, or copy it to {folder / file.name}."
         )
-    return "\n  ".join(
-        [
-            f"{file.name} could not be downloaded:",
-            *failures,
-            "Behind a proxy, set HTTPS_PROXY=http://HOST:PORT and fetch again.",
-            f"Or download it elsewhere, put it there: {folder / file.name}, and fetch again to verify it.",
-        ]
+    return (
+        f"{file.name} could not be downloaded:\n  {'; '.join(failures)}\n"
+        "  Behind a proxy, set HTTPS_PROXY=http://HOST:PORT. Or download the file elsewhere and put it there: "
+        f"{folder / file.name}. Then fetch again: it is verified."
     )
+
+
+def _cause(error: Exception) -> str:
+    """Why a request failed, in a few words: requests and urllib3 wrap the reason in each other."""
+    inner: object = error.args[0] if error.args else error
+    inner = getattr(inner, "reason", None) or inner
+    refusal = getattr(inner, "original_error", None)  # of a proxy
+    text = str(refusal or (inner.args[0] if isinstance(inner, Exception) and inner.args else inner))
+    text = re.sub(r"^\w+\(.*?\): ", "", text).removesuffix(".")
+    return f"the proxy does not answer: {text}" if refusal else text
