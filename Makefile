@@ -73,7 +73,9 @@ clean: ## remove .venv and build
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "This lab needs Python 3.11 or newer: https://www.python.org/downloads/"; exit 1; }
+		{ echo "This lab needs Python 3.11 or newer; here is: $$($(or $(PYTHON),python3) --version 2>&1)"; \
+		echo "Get one from https://www.python.org/downloads/ and run make again, or name one: make run PYTHON=python3.13"; \
+		exit 1; }
 	@echo "Installing into .venv; the first time this takes a minute or two ..."
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) -r requirements.lock

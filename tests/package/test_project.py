@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -147,6 +148,29 @@ def test_the_readme_s_python_does_what_it_says(monkeypatch):
     x, y, width, height = truth["bbox"]
     found, there = np.array(box, float), np.array([x, y, x + width, y + height])
     assert label == "apple" and iou(found, there[None])[0] > 0.5
+
+
+def test_the_workflow_runs_the_lines_that_install_md_shows():
+    blocks = re.findall(r"```(?:powershell|sh)\n(.*?)```", (ROOT / "docs/install.md").read_text("utf-8"), re.S)
+    shown = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    endless = ("classroom lab", "yololab serve")
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))["jobs"]
+    run = [line.strip() for job in jobs.values() for step in job["steps"] for line in step.get("run", "").splitlines()]
+    assert len(shown) > 15 and [line for line in shown if not line.endswith(endless) and line not in run] == []
+
+
+def test_make_says_which_python_it_needs(tmp_path):
+    if shutil.which("make") is None or os.name == "nt":
+        pytest.skip("needs make and a POSIX shell")
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.18\nexit 1\n')
+    old.chmod(0o755)
+    ended = subprocess.run(["make", "run", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    needed, remedy = ended.stdout.splitlines()
+    assert ended.returncode and needed == "This lab needs Python 3.11 or newer; here is: Python 3.9.18"
+    assert "https://www.python.org/" in remedy and "make run PYTHON=" in remedy
 
 
 def test_make_lists_every_target():
