@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 from helpers import ROOT
+from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
@@ -33,6 +34,17 @@ def test_who_only_reads_sees_what_comes_out(name):
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and SHOWS.search(cell.source)]
     shown = [cell for cell in cells if cell.outputs]
     assert len(shown) >= 0.9 * len(cells), [cell.source for cell in cells if not cell.outputs]
+
+
+@pytest.mark.parametrize("name", ["server.ipynb", "client.ipynb"])
+def test_a_code_host_shows_all_of_it(name):
+    """As hosts render the committed file: nothing is run."""
+    given = [output for cell in read(name).cells for output in cell.get("outputs", [])]
+    html = HTMLExporter().from_filename(str(ROOT / name))[0]
+    assert html.count('class="jp-OutputArea-child') == len(given) > 10
+    assert len(re.findall(r'<img[^>]*src="data:image/(?:png|jpeg);', html)) >= sum(
+        bool(outputs.pictures(output)) for output in given
+    )
 
 
 def test_all_pictures_together_are_small():
