@@ -21,8 +21,7 @@ def prepare(app: object, name: str, content: list[str]) -> None:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = _with_anchors(_with_pictures("".join(cell["source"]), cell.pop("attachments", {})))
-    if REPOSITORY:
-        notebook["cells"].insert(1, _buttons(f"{name}.ipynb"))
+    notebook["cells"].insert(1, _how_to_run(name))
     content[0] = json.dumps(notebook)
 
 
@@ -39,15 +38,18 @@ def _with_pictures(text: str, attachments: dict) -> str:
     return text
 
 
-def _buttons(path: str) -> dict:
-    """A cell below the title that opens the notebook where it can run."""
-    links = {
+def _how_to_run(name: str) -> dict:
+    """A cell below the title: what this page is, and where the notebook can run."""
+    path, up = f"{name}.ipynb", "../" * name.count("/")
+    places = {
         "Colab": f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/{path}",
         "Binder": f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?labpath={path}",
         "Codespaces": f"https://codespaces.new/{REPOSITORY}?quickstart=1",
     }
-    line = "Open it in " + ", ".join(f"[{place}]({url})" for place, url in links.items()) + "."
-    return {"cell_type": "markdown", "id": "open-in", "metadata": {}, "source": line}
+    links = ", ".join(f"[{place}]({url})" for place, url in places.items())
+    where = f", or open it in {links}" if REPOSITORY else ""
+    text = f"This page is the notebook `{path}` with its results. To run it: [install the lab]({up}docs/install.md)"
+    return {"cell_type": "markdown", "id": "how-to-run", "metadata": {}, "source": f"*{text}{where}.*"}
 
 
 def fields(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
