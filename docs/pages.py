@@ -21,7 +21,8 @@ def prepare(app: object, name: str, content: list[str]) -> None:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = _with_anchors(_with_pictures("".join(cell["source"]), cell.pop("attachments", {})))
-    notebook["cells"].insert(1, _how_to_run(name))
+    title, _, rest = notebook["cells"][0]["source"].partition("\n")
+    notebook["cells"][0]["source"] = f"{title}\n\n{_how_to_run(name)}\n{rest}"
     content[0] = json.dumps(notebook)
 
 
@@ -38,8 +39,8 @@ def _with_pictures(text: str, attachments: dict) -> str:
     return text
 
 
-def _how_to_run(name: str) -> dict:
-    """A cell below the title: what this page is, and where the notebook can run."""
+def _how_to_run(name: str) -> str:
+    """A line below the title: what this page is, and where the notebook can run."""
     path, up = f"{name}.ipynb", "../" * name.count("/")
     places = {
         "Colab": f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/{path}",
@@ -48,8 +49,8 @@ def _how_to_run(name: str) -> dict:
     }
     links = ", ".join(f"[{place}]({url})" for place, url in places.items())
     where = f", or open it in {links}" if REPOSITORY else ""
-    text = f"This page is the notebook `{path}` with its results. To run it: [install the lab]({up}docs/install.md)"
-    return {"cell_type": "markdown", "id": "how-to-run", "metadata": {}, "source": f"*{text}{where}.*"}
+    run = f"[install the lab]({up}docs/install.md){where}"
+    return f"*This page is the notebook `{path}` with its results. To run it: {run}.*"
 
 
 def fields(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:

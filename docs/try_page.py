@@ -102,4 +102,5 @@ def _for_the_site(text: str) -> str:
     """A server's page as a page of the site: it says that nothing leaves the machine."""
     said = "The model runs in this browser. No picture leaves your machine; nothing is sent anywhere."
     text = re.sub(r"(</h1>\s*<p>)", rf"\g<1>{said} ", text, count=1)
-    return text.replace("</header>", '<p><a href="../docs/index.html" style="color: var(--accent)">Back to the YOLO lab</a></p></header>', 1)
+    back = '<p><a href="../docs/index.html" style="color: var(--accent)">Back to the YOLO lab</a></p>'
+    return text.replace("</header>", f"{back}</header>", 1)

@@ -229,7 +229,7 @@ def prepared(*sources):
 
 def test_anchors_are_those_of_code_hosts():
     text = '[a](#1.-The-Title) [b](../server.ipynb#4b.-Inside-YOLOv3) [c](#1.-What-"works"-hides) [d](x.md#As-It-Is)'
-    assert prepared(text)[:1] == [
+    assert prepared("# A", text)[1:] == [
         "[a](#1-the-title) [b](../server.ipynb#4b-inside-yolov3) [c](#1-what-works-hides) [d](x.md#As-It-Is)"
     ]
 
@@ -238,10 +238,11 @@ def test_a_notebook_says_where_it_can_be_opened(monkeypatch):
     import pages
 
     monkeypatch.setattr(pages, "REPOSITORY", "")
-    title, where, text = prepared("# A", "text")
-    assert (title, text) == ("# A", "text")
+    title, text = prepared("# A\n\nB", "text")
+    heading, where, rest = title.split("\n\n")
+    assert (heading, rest, text) == ("# A", "B", "text")
     assert "`notebooks/x.ipynb`" in where and "(../docs/install.md)" in where and "http" not in where
     monkeypatch.setattr(pages, "REPOSITORY", "someone/lab")
-    where = prepared("# A", "text")[1]
+    where = prepared("# A", "text")[0]
     assert "colab.research.google.com/github/someone/lab/blob/main/notebooks/x.ipynb" in where
     assert "mybinder.org/v2/gh/someone/lab/main?labpath=notebooks/x.ipynb" in where
