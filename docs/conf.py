@@ -35,6 +35,7 @@ autodoc_typehints = "description"
 copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # furo's own underlines what is imported, as if it were a link
 html_favicon = "../yololab/api/pages/shared/icon.svg"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
