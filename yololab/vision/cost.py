@@ -1,13 +1,15 @@
 """What a picture will take to decode, from its header alone."""
 
 from io import BytesIO
+from math import prod
 from typing import NamedTuple
 
 from PIL import Image
 
+from .containers import read_webp
 from .formats import END, PILLOW, media_type
-from .images import part_for
-from .jpeg import check_markers, scans
+from .images import lean, part_for
+from .jpeg import scans
 
 QUICK, QUICK_TO_DRAW = 16 * 10**6, 10**6  # pixels; with one core each is some 20 ms
 SMALL = 500_000  # pixels, whose scans need no counting
@@ -27,10 +29,14 @@ def cost(data: bytes, side: int, draw: bool) -> Cost:
     """
     try:
         kind = media_type(data)
-        if kind == "image/jpeg":
-            check_markers(data)  # before Pillow reads what it refuses
-        with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
-            (width, height), bands, mode = image.size, len(image.getbands()), image.mode
+        if kind == "image/webp":
+            webp = read_webp(data)
+            width, height = max(webp.canvas, webp.size, key=prod)
+            bands, mode = 4, "RGBA"
+        else:
+            data = lean(data, kind)  # before Pillow reads what it refuses
+            with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
+                (width, height), bands, mode = image.size, len(image.getbands()), image.mode
     except Exception:  # as in `images.decode`
         return Cost(0, False)
     pixels = width * height

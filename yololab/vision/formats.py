@@ -1,10 +1,10 @@
-"""Which picture format a file has, by its first bytes, and what is laid right in it before it is decoded."""
+"""Which picture format a file has, by its first bytes, and how a JPEG without its end is completed."""
 
 import re
-import struct
 from importlib.util import find_spec
 
 from ..errors import BadImage, Unsupported
+from .png import PNG_START
 
 SERVED = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 PILLOW = {  # media type: the name of Pillow's decoder
@@ -22,10 +22,6 @@ DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)  # what may follow "BM", which many a
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 END = b"\xff\xd9"  # of a JPEG
-PNG_START = b"\x89PNG\r\n\x1a\n"
-MAX_CHUNKS = 20_000  # of a PNG: each costs time, and encoders make them of 8 kB or more
-PNG_TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
-PNG_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that Pillow reads the orientation from
 
 
 def media_type(data: bytes) -> str:
@@ -67,23 +63,9 @@ def _iso_media_type(data: bytes) -> str:
     )
 
 
-def without_texts(data: bytes, orientation: bool) -> bytes:
-    """A PNG without its color profile and texts, of which Pillow refuses those over 1 MB; no pixel depends on them.
-
-    orientation: keep the texts that the orientation may stand in.
-    """
-    kept, start, at, count = [], 0, len(PNG_START), 0
-    while at + 12 <= len(data):
-        count += 1
-        if count > MAX_CHUNKS:
-            raise BadImage(f"The PNG has more than {MAX_CHUNKS} chunks. Open it in a picture viewer and save it anew.")
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if kind in PNG_TEXTS and not (orientation and data.startswith(PNG_ORIENTATION, at + 8)):
-            kept.append(data[start:at])
-            start = end
-        at = end
-    return b"".join((*kept, data[start:])) if kept else data
+def lacks_its_end(data: bytes) -> bool:
+    """Whether no end mark follows the last scan of a JPEG."""
+    return data.rfind(END) < data.rfind(b"\xff\xda")
 
 
 def ended(data: bytes) -> bytes:

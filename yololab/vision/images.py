@@ -1,10 +1,8 @@
 """The first and the last stage: bytes to a BGR array, a BGR array to bytes."""
 
-import re
-from collections.abc import Callable
+import os
 from importlib import import_module
 from io import BytesIO
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,28 +10,32 @@ import simplejpeg
 from PIL import Image
 
 from ..errors import BadImage, LabError, TooLarge
-from .formats import PILLOW, ended, filled, media_type, without_texts
-from .jpeg import check_markers
+from . import jpeg, png
+from .containers import check_tiff, lean_gif, read_webp
+from .formats import PILLOW, ended, filled, lacks_its_end, media_type
+from .orientation import ORIENTATION, orientation_of, stored_orientation, upright
 
-__all__ = ["decode", "decode_small", "decode_whole", "encode", "give_back_memory", "media_type", "part_for"]
+__all__ = [
+    "ORIENTATION",
+    "decode",
+    "decode_small",
+    "decode_whole",
+    "encode",
+    "give_back_memory",
+    "lean",
+    "media_type",
+    "part_for",
+]
 
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 65_500  # pixels, libjpeg's limit
 JPEG_QUALITY = 90
 OVERSAMPLING = 2  # 1 costs mobilenetv2-yolov3-nano 0.009 of its AP50: benchmarks/RESULTS.md
 BLOCK = 64 * 2**20  # bytes
-BAND = 256  # rows that are converted at a time
-ORIENTATION = 0x0112  # the Exif tag
-XMP_ORIENTATION = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
-UPRIGHT: dict[int, Callable[[Any], Any]] = {  # Exif 2.32, 4.6.4: how to undo each orientation
-    2: lambda picture: cv2.flip(picture, 1),
-    3: lambda picture: cv2.rotate(picture, cv2.ROTATE_180),
-    4: lambda picture: cv2.flip(picture, 0),
-    5: cv2.transpose,
-    6: lambda picture: cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda picture: cv2.rotate(cv2.transpose(picture), cv2.ROTATE_180),
-    8: lambda picture: cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
+BAND = 64  # rows that are converted at a time
+BYTES = {"image/avif": 1, "image/heic": 1, "image/bmp": 5}  # of a pixel; ten times what a photo takes
+CODED = 65_536  # bytes that a picture may have beside those of its pixels
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(jpeg.MAX_SCANS))  # libtiff's own is 100
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -71,26 +73,40 @@ def give_back_memory() -> None:
     import_module("PIL._imaging").set_block_size(BLOCK)
 
 
+def lean(data: bytes, kind: str, texts: bool = True) -> bytes:
+    """A file of this media type without what would cost more than its picture, and no pixel depends on.
+
+    texts: keep those texts of a PNG that the orientation may stand in. Raises BadImage or TooLarge for a file whose
+    picture itself would cost far more than an ordinary one of its size.
+    """
+    if kind == "image/jpeg":
+        return jpeg.lean(data)
+    if kind == "image/png":
+        return png.lean(data, texts)
+    if kind == "image/tiff":
+        check_tiff(data)
+    return lean_gif(data) if kind == "image/gif" else data
+
+
 def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
     kind = media_type(data)
-    if kind == "image/jpeg":
-        check_markers(data)
     try:
+        if kind == "image/webp":
+            return _webp(data, max_pixels)
+        small = lean(data, kind)
         if kind == "image/png":
             try:
-                return _read(without_texts(data, orientation=True), kind, max_pixels, side)
+                return _read(small, kind, max_pixels, side)
             except ValueError:  # a text with the orientation in it may be too large as well
-                return _read(without_texts(data, orientation=False), kind, max_pixels, side)
-        try:
-            return _read(data, kind, max_pixels, side)
-        except OSError:
-            other = filled(data) if kind == "image/jpeg" else None
-            if other is None:
-                raise
-            picture, size = _read(ended(data), kind, max_pixels, side)
-            if not np.array_equal(picture, _read(other, kind, max_pixels, side)[0]):
-                raise  # what was missing had a part in some pixel
-            return picture, size
+                return _read(lean(data, kind, texts=False), kind, max_pixels, side)
+        other = filled(small) if kind == "image/jpeg" and lacks_its_end(small) else None
+        if other is None:
+            return _read(small, kind, max_pixels, side)
+        picture, size = _read(ended(small), kind, max_pixels, side)
+        again = _read(other, kind, max_pixels, side, strict=False)[0]
+        if not all(np.array_equal(picture[at : at + BAND], again[at : at + BAND]) for at in range(0, len(again), BAND)):
+            raise ValueError("what is missing has a part in some pixel")
+        return picture, size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(max_pixels) from error
     except LabError:
@@ -102,29 +118,50 @@ def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray,
         ) from error
 
 
-def _read(data: bytes, kind: str, max_pixels: int, side: int | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """The upright picture, and width and height of the original; raises whatever Pillow raises."""
+def _read(
+    data: bytes, kind: str, max_pixels: int, side: int | None, strict: bool = True
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The upright picture, and width and height of the original; raises whatever Pillow raises.
+
+    strict: leave to Pillow what libjpeg warns of.
+    """
     if kind == "image/heic":
         import_module("pillow_heif").register_heif_opener()
+    if kind == "image/tiff":
+        vars(import_module("PIL.TiffImagePlugin"))["READ_LIBTIFF"] = (
+            True  # Pillow's own way takes the square of the strips
+        )
     with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
         width, height = image.size
-        if width * height > max_pixels:
-            raise _too_large(max_pixels)
-        if max(width, height) > MAX_SIDE:
-            raise TooLarge(f"The picture has a side of more than {MAX_SIDE} pixels. Make it smaller and send it again.")
-        orientation = _orientation(image)
+        _check_size(width, height, max_pixels)
+        _check_bytes(len(data), kind, width * height)
+        orientation = orientation_of(image)
         part = part_for(width, height, side) if kind == "image/jpeg" else 1
-        picture = _jpeg(data, image, part)
-        if picture is None and kind == "image/webp":
-            picture = _webp(data, image)
+        picture = _jpeg(data, image, part, strict) if kind == "image/jpeg" else None
+        if kind == "image/bmp" and data[30] in (1, 2):  # run lengths, which Pillow reads in Python
+            picture = _opencv(data, (width, height))
         if picture is None:
             if part > 1:
                 image.draft(None, (-(-width // part), -(-height // part)))
             picture = _bgr(image)
-        picture = _turned(picture, orientation)
-        if kind != "image/jpeg":
-            return picture, picture.shape[1::-1]
-        return picture, (height, width) if orientation >= 5 else (width, height)
+        image.close()  # its pixels go before the picture is turned
+    picture = upright(picture, orientation)
+    if kind != "image/jpeg":
+        return picture, picture.shape[1::-1]
+    return picture, (height, width) if orientation >= 5 else (width, height)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise _too_large(max_pixels)
+    if max(width, height) > MAX_SIDE:
+        raise TooLarge(f"The picture has a side of more than {MAX_SIDE} pixels. Make it smaller and send it again.")
+
+
+def _check_bytes(count: int, kind: str, pixels: int) -> None:
+    """Raise TooLarge for more bytes than the pixels can need, where each of them costs time."""
+    if kind in BYTES and count > CODED + BYTES[kind] * pixels:
+        raise TooLarge("The picture has more bytes than its pixels need. Save it anew with a lower quality.")
 
 
 def part_for(width: int, height: int, side: int | None) -> int:
@@ -134,33 +171,49 @@ def part_for(width: int, height: int, side: int | None) -> int:
     return max(part for part in (1, 2, 4, 8) if part == 1 or min(width, height) // part >= OVERSAMPLING * side)
 
 
-def _jpeg(data: bytes, image: Image.Image, part: int) -> np.ndarray | None:
+def _jpeg(data: bytes, image: Image.Image, part: int, strict: bool) -> np.ndarray | None:
     """The pixels of a JPEG as they are stored, BGR, in one step; None for what Pillow must read.
 
     simplejpeg gives the same pixels as Pillow for three fifths of the CPU. What it complains of, a file that is cut
     off among it, and CMYK are left to Pillow.
     """
-    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+    if image.mode not in ("RGB", "L"):
         return None
     least = {"min_width": -(-image.width // part), "min_height": -(-image.height // part)} if part > 1 else {}
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=True, **least))
+        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=strict, **least))
     except ValueError:
         return None
 
 
-def _webp(data: bytes, image: Image.Image) -> np.ndarray | None:
-    """The pixels of a still WebP, BGR; None for what Pillow must read.
+def _webp(data: bytes, max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The first picture of a WebP, upright, and its width and height.
 
     Pillow reads each WebP as an animation, and keeps five copies of it.
     """
-    if getattr(image, "is_animated", False):
-        return None
+    webp = read_webp(data)
+    for sides in (webp.canvas, webp.size):
+        _check_size(*sides, max_pixels)
+    picture = _opencv(webp.still, webp.size)
+    if webp.size != webp.canvas:
+        whole = np.full((*webp.canvas[::-1], 3), 255, np.uint8)
+        left, top = webp.place
+        room = whole[top : top + webp.size[1], left : left + webp.size[0]]
+        room[:] = picture[: room.shape[0], : room.shape[1]]
+        picture = whole
+    picture = upright(picture, stored_orientation(webp.exif, webp.xmp))
+    return picture, picture.shape[1::-1]
+
+
+def _opencv(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """The pixels as they are stored, BGR, transparency laid on white; ValueError where OpenCV reads none of `size`."""
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if found is None or found.shape[1::-1] != image.size or found.ndim != 3:
-        return None
+    if found is None or found.shape[1::-1] != size:
+        raise ValueError("nothing that OpenCV reads")
+    if found.ndim == 2:
+        return np.asarray(cv2.cvtColor(found, cv2.COLOR_GRAY2BGR))
     if found.shape[2] == 3:
-        return found
+        return np.asarray(found)
     picture = np.empty((*found.shape[:2], 3), np.uint8)
     for top in range(0, len(found), BAND):
         part = _rgb(Image.fromarray(cv2.cvtColor(found[top : top + BAND], cv2.COLOR_BGRA2RGBA)))
@@ -190,31 +243,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _turned(picture: np.ndarray, orientation: int) -> np.ndarray:
-    upright: np.ndarray = UPRIGHT[orientation](picture) if orientation in UPRIGHT else picture
-    return upright
-
-
-def _orientation(image: Image.Image) -> int:
-    """The orientation that is left to be undone, 1 to 8; 1 where it is missing or broken, which costs no picture.
-
-    It may stand in Exif as SHORT, LONG or BYTE, else in XMP.
-    """
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-        if image.format == "TIFF" and isinstance(orientation, int):
-            return 1  # Pillow itself turns these
-        if isinstance(orientation, (bytes, tuple)):
-            orientation = orientation[0]
-        if orientation is None:
-            xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-            found = XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
-            orientation = int(found[1]) if found else 1
-        return orientation if orientation in UPRIGHT else 1
-    except Exception:
-        return 1
 
 
 def encode(picture: np.ndarray, media_type: str = "image/jpeg") -> bytes:
