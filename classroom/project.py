@@ -76,6 +76,14 @@ def crash(text: str, folder: Path) -> str:
     return said[0][:300] + where
 
 
+def printed_crash(service: Service, folder: Path, seconds: float = 1) -> str:
+    """As `crash`, of what the service has printed: it answers a 500 a moment before it prints why."""
+    deadline = time.monotonic() + seconds
+    while not (said := crash(service.errors.read_text(errors="replace"), folder)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return said
+
+
 def _wait(process: subprocess.Popen[bytes], service: Service, folder: Path) -> None:
     deadline = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < deadline:
@@ -91,7 +99,7 @@ def _wait(process: subprocess.Popen[bytes], service: Service, folder: Path) -> N
     text = service.errors.read_text(errors="replace")
     lines = text.split("\n") if process.poll() is not None else []
     last = next((line for line in reversed(lines) if line.strip()), "GET /health did not answer 200")
-    raise NotStarted(crash(text, folder) or last)
+    raise NotStarted(printed_crash(service, folder) or last)
 
 
 def tested(folder: Path, sabotage: str = "") -> subprocess.CompletedProcess[str]:

@@ -61,11 +61,12 @@ def executed(path: Path, out: Path = BUILD, **env: str) -> Iterator[nbformat.Not
             raise Failed(f"{path.name} stopped in an error:\n{error}") from None
         finally:
             notebook.metadata.language_info = client.wait_for_reply(client.kc.kernel_info())["content"]["language_info"]
-            _write(notebook, out / path.name)
+            write(notebook, out / path.name)
         yield notebook
 
 
-def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write an executed notebook to `path`, and beside it its HTML, which needs no other host."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
     template = {"template_file": "folded.html.j2", "extra_loaders": [DictLoader({"folded.html.j2": FOLDED})]}

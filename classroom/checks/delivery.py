@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from ..project import NotStarted, Service, altered, crash, running, tested
+from ..project import NotStarted, Service, altered, crash, printed_crash, running, tested
 from .dockerfile import instructions
 from .probe import Probe
 from .report import Report, Such
@@ -34,7 +34,7 @@ def project(report: Report, folder: Any, keys: str | None = None) -> Iterator[tu
     try:
         with running(Path(folder), FRAUD_KEYS=f"{token_hex(8)},{key}" if keys is None else keys) as service:
             api = Probe(report, service.url)
-            api.printed = lambda: crash(service.errors.read_text(errors="replace"), Path(folder))
+            api.printed = lambda: printed_crash(service, Path(folder))
             with api.telling():
                 yield api, {"X-API-Key": key}, service
     except NotStarted as error:
@@ -115,6 +115,7 @@ def load(report: Report, folder: Any) -> None:
                 report.require("its last line", "JSON", actual, "print(json.dumps({...})) at the end")
                 return {}
 
+        api.get("/metrics", missing="step 5 comes first: a route /metrics, which counts").require(200)
         before = total(samples(api), "fraud_requests_total", route="/v1/fraud")
         found = run(key["X-API-Key"])
         counted = total(samples(api), "fraud_requests_total", route="/v1/fraud") - before

@@ -57,6 +57,7 @@ class Report:
         """Note one comparison; `hint` is shown where `actual` differs from `expected`. Whether they are equal."""
         right = bool(expected == actual)
         parts = [] if right else [f"expected: {expected}", f"actual:   {actual}", f"hint:     {hint}"]
+        parts = [part.replace("\n", "\n" + 21 * " ") for part in parts]
         self.lines.append((right, "\n           ".join([what, *parts])))
         return right
 

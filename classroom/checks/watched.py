@@ -29,6 +29,7 @@ def crash(error: BaseException) -> str:
     said = f"{type(error).__name__}: {error}"[:300]
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(NOT_THE_STUDENTS)]
+    own = [frame for frame in own if not frame.filename.startswith("<")] or own  # <string>: what a library makes
     return f"{said} (your line {own[-1].lineno}: {own[-1].line})" if own else said
 
 

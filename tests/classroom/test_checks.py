@@ -142,6 +142,55 @@ def test_a_crash_is_told_with_the_students_line_and_without_a_traceback(capfd):
     assert "UploadFile" not in captured.out and "Traceback" not in captured.out + captured.err
 
 
+def answering(function):
+    app = FastAPI()
+    app.get("/")(function)
+    return app
+
+
+def test_a_crash_that_no_line_tells_of_stands_above_what_it_caused(capsys):
+    report = Report("")
+    with served(report, answering(lambda: 1 + "one")) as api:
+        report.expect("the sum", 2, api.get("/").json, "add")
+    (wrong, first), (_, second) = report.lines
+    assert not wrong and first.startswith("GET / answers") and "TypeError" in first and "(your line " in first
+    assert second.startswith("the sum")
+
+
+def test_a_crash_that_was_expected_or_did_no_harm_is_not_told():
+    report = Report("")
+    with served(report, answering(lambda: 1 / 0)) as api:
+        api.get("/").expect(500)
+        report.expect("another thing", 1, 2, "look there")
+    assert len(report.lines) == 2
+    with served(report := Report(""), answering(lambda: 1 / 0)) as api:
+        report.expect("whether it answers", 500, api.get("/").status, "")
+    assert len(report.lines) == 1
+
+
+def test_a_crash_in_place_of_an_error_status_is_told_with_the_hint_for_that_status():
+    with served(report := Report(""), answering(lambda: {}["key"])) as api:
+        api.get("/", hint="answer 404").expect(404)
+    assert "KeyError: 'key'" in str(report) and "your function raised this error; answer 404" in str(report)
+
+
+def test_a_missing_await_is_told():
+    async def forgets():
+        return {"nap": Nap()}
+
+    class Nap:
+        """Is refused as a coroutine is; a real one that nobody awaits warns."""
+
+        __slots__ = ()
+
+        def __iter__(self):
+            raise TypeError("'coroutine' object is not iterable")
+
+    with served(report := Report(""), answering(forgets)) as api:
+        api.get("/").expect(200)
+    assert "an await is missing" in str(report)
+
+
 def test_a_route_with_another_method_is_said_to_be_missing(capsys):
     app = FastAPI()
     app.get("/count")(lambda: {})

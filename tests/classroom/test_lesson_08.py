@@ -189,6 +189,33 @@ def test_an_error_of_the_students_own_is_shown_with_its_line(number, path, capfd
     assert "Traceback" not in out + err
 
 
+@pytest.mark.parametrize("events", [0, 1])
+def test_an_error_in_a_stream_that_has_begun_is_shown_with_its_line(events, capfd):
+    def make(steps):
+        app = FastAPI()
+
+        @app.get("/progress")
+        def progress():
+            async def stream():
+                async for number, step in numbered(steps):
+                    yield "data: " + (json.dumps(step) if number < events else number) + "\n\n"
+
+            return StreamingResponse(stream(), media_type="text/event-stream")
+
+        return app
+
+    async def numbered(steps):
+        number = 0
+        async for step in steps():
+            yield number, step
+            number += 1
+
+    assert not check("08.1", make).ok
+    out, err = capfd.readouterr()
+    assert "TypeError: can only concatenate" in out and ': yield "data: "' in out and "put that line right" in out
+    assert "Traceback" not in out + err and "ERROR" not in out + err
+
+
 @pytest.mark.parametrize("target", [FastAPI(), "http://127.0.0.1:9", lambda *args: None])
 @pytest.mark.parametrize("number", lesson_08.EXERCISES)
 def test_what_is_no_function_that_makes_an_app(number, target, capsys):

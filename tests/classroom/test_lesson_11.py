@@ -36,7 +36,8 @@ def balancer(order=None, tries=None, passed=lambda answer: True, body=lambda ans
 
 def test_solution_passes(capsys):
     assert check("11.1", balancer()).ok
-    assert "well done" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("ok ") and "well done" in out
 
 
 def test_a_solution_with_cycle_passes(capsys):

@@ -100,6 +100,27 @@ def test_count_that_lets_errors_through_and_lost_detect(detector, capsys):
     assert "as `answering` does" in out and "keeps its old methods" in out and out.count("NOT YET") == 3
 
 
+def test_an_error_of_the_method_is_shown_with_its_line_and_without_a_traceback(capfd):
+    def count(request, context):
+        return CountResponse(counts=1 + "one")
+
+    with serving(Detect=detect, Count=count) as address:
+        assert not check("13.1", address).ok
+    out, err = capfd.readouterr()
+    assert "UNKNOWN: TypeError: unsupported operand" in out and ': return CountResponse(counts=1 + "one"))' in out
+    assert "put that line right" in out and "Traceback" not in out + err
+
+
+def test_an_error_that_is_hidden_gets_a_hint_how_to_see_it(capsys):
+    def count(request, context):
+        context.abort(grpc.StatusCode.INTERNAL, "The server made a mistake.")
+
+    with serving(Detect=detect, Count=count) as address:
+        assert not check("13.1", address).ok
+    out = capsys.readouterr().out
+    assert "actual:   INTERNAL" in out and "`answering` hides" in out
+
+
 class Upload(BaseModel):
     picture: Base64Bytes
     confidence: float | None = None

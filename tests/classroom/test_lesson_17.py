@@ -96,6 +96,21 @@ def test_what_is_no_project(target):
     assert "give the folder of the project" in missed(check("17.1", target))
 
 
+@pytest.mark.parametrize(
+    ("step", "file", "old", "new", "shown"),
+    [
+        (1, "fraudapi/routes.py", "model.probabilities([payment])", "model.probability(payment)", "model.probability("),
+        (1, "fraudapi/api.py", "import check_key", "import check_keys", "from .security import check_keys"),
+        (3, "fraudapi/watch.py", "1000 * seconds", "1000 * secs", "round(1000 * secs"),
+        (8, "loadtest.py", "times[-1]", "times.last", '"max_ms": times.last'),
+    ],
+)
+def test_an_error_of_the_students_own_is_shown_with_its_line(folder, step, file, old, new, shown):
+    change(folder, file, old, new)
+    said = missed(check(f"17.{step}", folder))
+    assert re.search(rf"Error: .*\(your line \d+ of {file}: .*{re.escape(shown)}", said), said
+
+
 def test_a_service_that_never_answers_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(project, "SECONDS", 3)
     (tmp_path / "fraudapi").mkdir()
