@@ -1,5 +1,6 @@
 """The probe: sends requests to the API under check, and notes in the report what was expected and what was answered."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from yololab.errors import ServerFailed
 from yololab.serving.kernel import serve
 
 from .report import Report, Stop
-from .watched import CRASHED, Watched, twice
+from .watched import CRASHED, Watched, says_more, twice
 
 SECONDS = 30  # for one answer
 ANY = object()  # whatever the answer holds
@@ -192,7 +193,10 @@ def served(report: Report, target: Any, seconds: float = SECONDS) -> Iterator[Pr
             yield api
         wrong = not all(right for right, _ in report.lines[before:])
     finally:
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(says_more)
         server.stop()
+        log.removeFilter(says_more)
         if wrong and (routes := twice(target)):
             del report.lines[before:]  # what the older function answers would only confuse
             actual = f"this app has two functions for {', '.join(routes)}"

@@ -1,8 +1,10 @@
 """A student's app, watched: what it raises is kept for the report, and not printed above it."""
 
+import logging
 import sys
 import sysconfig
 import traceback
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,6 +46,11 @@ def twice(app: Any) -> list[str]:
     return [f"{method} {path}" for (method, path), count in pairs.items() if count > 1]
 
 
+def says_more(record: logging.LogRecord) -> bool:
+    """A filter of the server's log: that requests were still waiting at its stop, the report says itself."""
+    return "timeout graceful shutdown exceeded" not in record.getMessage()
+
+
 class Watched:
     """An ASGI app around the student's: a crash becomes a 500 whose header says what was raised, and where."""
 
@@ -69,6 +76,9 @@ class Watched:
 
         try:
             await self.app(scope, receive, watched)
+        except CancelledError:  # the server has stopped, and this request would have waited for ever
+            if not held and not begun:
+                held = [{"type": "http.response.start", "status": 503}, {"type": "http.response.body"}]
         except Exception as error:
             if begun:  # the status has gone: say it in the body, where that has no length yet
                 with suppress(Exception):
@@ -93,7 +103,7 @@ class Watched:
 
         try:
             await self.app(scope, receive, watched)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, CancelledError):
             pass
         except Exception as error:
             with suppress(Exception):  # closed already

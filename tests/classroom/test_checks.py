@@ -1,5 +1,6 @@
 """Each check, both ways: the solution passes; the skeleton and typical mistakes fail with the right hint."""
 
+import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 from threading import Event
@@ -172,6 +173,18 @@ def test_a_crash_in_place_of_an_error_status_is_told_with_the_hint_for_that_stat
     with served(report := Report(""), answering(lambda: {}["key"])) as api:
         api.get("/", hint="answer 404").expect(404)
     assert "KeyError: 'key'" in str(report) and "your function raised this error; answer 404" in str(report)
+
+
+def test_a_request_that_waits_for_ever_prints_nothing_above_the_report(capfd, monkeypatch):
+    monkeypatch.setattr("yololab.serving.kernel.GRACE", 1)
+
+    async def stuck():
+        await asyncio.Event().wait()
+
+    with served(report := Report(""), answering(stuck), seconds=0.2) as api:
+        api.get("/").expect(200)
+    assert "no answer" in str(report) and "without an end" in str(report)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_await_is_told():
