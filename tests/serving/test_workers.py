@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,36 +14,17 @@ import psutil
 import pytest
 import requests
 from helpers import PACKAGE, ROOT, wait_for
+from processes import COMMAND, serving, started, wait_until_both_live
 
 from yololab.api.settings import Settings
 from yololab.serving import server as server_module
 from yololab.serving import supervisor, workers
 
 APPLE = (ROOT / "images/apple.jpg").read_bytes()
-COMMAND = [sys.executable, "-m", "yololab", "serve", "--port", "0"]
 pytestmark = [
     pytest.mark.xdist_group("workers"),  # one server with workers for all
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no SIGTERM"),
 ]
-
-
-@contextmanager
-def started(log: Path, command=COMMAND, **settings):
-    """`yololab serve`, its log in a file: its URL and its process, which is killed at the end with all it started."""
-    env = os.environ | {"YOLOLAB_KEEP": "0"} | {f"YOLOLAB_{key.upper()}": str(value) for key, value in settings.items()}
-    with log.open("w") as file:
-        process = psutil.Popen(command, stderr=file, env=env)
-    family = [process]
-    try:
-        wait_for(lambda: "/docs" in log.read_text() or process.poll() is not None, "the address")
-        yield next(part for part in log.read_text().split() if part.endswith("/docs")).removesuffix("/docs"), process
-        with suppress(psutil.Error):
-            family += process.children(recursive=True)
-    finally:
-        for each in family:
-            with suppress(psutil.Error):
-                each.kill()
-        process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +38,8 @@ def server(tmp_path_factory):
         assert "Traceback" not in log.read_text()
 
 
-def serving(process: psutil.Process) -> list[psutil.Process]:
-    """The worker processes that live."""
-    found = []
-    for child in process.children():
-        with suppress(psutil.Error):  # it ended a moment ago
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
-
-
 def ask(url: str) -> requests.Response:
     return requests.post(f"{url}/v1/detections", files={"file": APPLE}, timeout=60)
-
-
-def wait_until_both_live(url: str, process: psutil.Process) -> None:
-    wait_for(lambda: len(serving(process)) >= 2)
-    assert requests.get(f"{url}/ready", timeout=60).status_code == 200
 
 
 def answered(url: str) -> float:

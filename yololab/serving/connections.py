@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -56,6 +57,7 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
     """
 
     limit = MAX_CONNECTIONS
+    on_change: Callable[[int], None] | None = None  # called with how many connections this process holds
     _upgraded = False
     _write_timer: asyncio.TimerHandle | None = None
     _all: dict["BoundedProtocol", None] = {}  # noqa: RUF012  (of this process, in the order in which they came)
@@ -63,6 +65,7 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._all[self] = None
+        self._count()
         self._head_timer = asyncio.get_running_loop().call_later(HEAD, self._end_if_silent)
         if len(self._all) > self.limit:
             next((each for each in self._all if each.is_idle), self).close_now()
@@ -127,5 +130,10 @@ class BoundedProtocol(_protocol):  # type: ignore[misc]
 
     def _forget(self) -> None:
         self._all.pop(self, None)
+        self._count()
         self._head_timer.cancel()
         self._stop_write_timer()
+
+    def _count(self) -> None:
+        if on_change := type(self).on_change:
+            on_change(len(self._all))

@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 
 from ..api.live import close_live
+from .connections import BoundedProtocol
+from .sharing import FairListener, Share
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -27,14 +29,19 @@ class Server(uvicorn.Server):
     """Finishes what it has accepted at SIGTERM, Ctrl+C or a closed terminal, for GRACE seconds; then it ends.
 
     alone: without a supervisor. Then a second signal ends it at once; with one, the supervisor decides that.
-    on_start: called once it answers.
+    share: its place among several that listen on one socket. on_start: called once it answers.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, alone: bool = True, on_start: Callable[[], None] | None = None
+        self,
+        config: uvicorn.Config,
+        *,
+        alone: bool = True,
+        share: Share | None = None,
+        on_start: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(config)
-        self._alone, self._on_start = alone, on_start
+        self._alone, self._share, self._on_start = alone, share, on_start
         self._asked = False
 
     @property
@@ -48,9 +55,21 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's, which also says that it is done."""
         asyncio.get_running_loop().set_exception_handler(log_once())
-        await super().startup(sockets)
+        if self._share and sockets:
+            await super().startup([])
+            self.servers += [self._listen(each, self._share) for each in sockets]
+        else:
+            await super().startup(sockets)
         if self._on_start:
             self._on_start()
+
+    def _listen(self, listener: socket.socket, share: Share) -> Any:
+        """Take this worker's share of the connections."""
+        make: Any = self.config.http_protocol_class
+        given = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        fair = FairListener(listener, lambda: make(**given), share, self.config.ssl)
+        BoundedProtocol.on_change = fair.hold
+        return fair
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's, which would close live connections with 1012 instead of 1001."""

@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import signal
+import sys
 from copy import copy
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -16,6 +17,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Process
 
 from .server import AGAIN, Server, handled
+from .sharing import Share, Shares
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -30,12 +32,14 @@ TICK = 0.5  # seconds
 class Worker(Process):
     """One worker process; uvicorn's Process starts it and holds a pipe to it.
 
-    without_model: it serves although its model cannot be loaded; has_model: whether it has loaded it, meanwhile.
+    share: of the connections. without_model: it serves although its model cannot be loaded; has_model: whether it has
+    loaded it, meanwhile.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket, without_model: bool) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket, share: Share | None, without_model: bool) -> None:
         config = copy(config)
         config.app = f"yololab.serving.workers:{'worker_without_model' if without_model else 'worker'}"
+        self._share = share
         super().__init__(config, [listener])
         self.has_model = False
         self.serving_since: float | None = None
@@ -46,7 +50,7 @@ class Worker(Process):
         for name in ("SIGINT", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
-        self._server = Server(self.config, alone=False)
+        self._server = Server(self.config, alone=False, share=self._share)
         super().target(sockets)
 
     def pong(self) -> None:
@@ -85,6 +89,7 @@ class Slot:
     failures: int = 0
     start_at: float = 0.0
     without_model: bool = False
+    share: Share | None = None
 
 
 class Supervisor:
@@ -92,7 +97,7 @@ class Supervisor:
 
     def __init__(self, config: uvicorn.Config, listener: socket) -> None:
         self._config, self._listener = config, listener
-        self._slots = [Slot() for _ in range(config.workers)]
+        self._slots = [Slot(share=share) for share in _shares(config.workers)]
         self._stop = self._at_once = self._asked = self._served = False
         self._status = 0
 
@@ -122,7 +127,7 @@ class Supervisor:
         worker = slot.worker
         if worker is None:
             if monotonic() >= slot.start_at:
-                slot.worker = Worker(self._config, self._listener, slot.without_model)
+                slot.worker = Worker(self._config, self._listener, slot.share, slot.without_model)
                 slot.worker.start()
             return
         silence = worker.silence()
@@ -145,6 +150,8 @@ class Supervisor:
         when = f"in {pause} s" if pause else "now"
         logger.error("worker [%s] ended %s; a new one starts %s", worker.pid, how(worker.exitcode), when)
         slot.worker, slot.start_at = None, monotonic() + pause
+        if slot.share:
+            slot.share.leave()
         worker.close()
         if not self._served and slot.failures >= GIVE_UP:
             logger.critical("no worker has come to serve in %d tries: the server ends", slot.failures)
@@ -166,6 +173,18 @@ class Supervisor:
             worker.process.kill()
         for worker in workers:
             worker.process.join()
+
+
+def _shares(workers: int) -> list[Share | None]:
+    """A share for each worker; none where they cannot share memory, then whoever wakes first takes a connection."""
+    if sys.platform == "win32":  # its event loops cannot watch a listening socket
+        return [None] * workers
+    try:
+        shares = Shares(workers)
+        return [shares.of(number) for number in range(workers)]
+    except OSError as error:
+        logger.warning("the workers do not share connections evenly, since they can share no memory: %s", error)
+        return [None] * workers
 
 
 def how(status: int | None) -> str:

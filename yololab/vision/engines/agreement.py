@@ -18,7 +18,8 @@ THRESHOLDS = np.arange(0.5, 1, 0.05)  # of intersection over union, as in COCO's
 def scenes() -> tuple[np.ndarray, ...]:
     """Six of the pictures in images/, reduced: BGR uint8 (240, 320, 3)."""
     folder = files("yololab.vision").joinpath("scenes")
-    return tuple(decode(file.read_bytes()) for file in sorted(folder.iterdir(), key=lambda file: file.name))
+    pictures = (file for file in folder.iterdir() if file.name.endswith(".jpg"))
+    return tuple(decode(file.read_bytes()) for file in sorted(pictures, key=lambda file: file.name))
 
 
 def best(rows: np.ndarray, nms: bool) -> Candidates:
