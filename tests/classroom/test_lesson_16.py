@@ -235,7 +235,7 @@ def skeleton(load_model):
 def test_the_skeleton_of_the_service(capsys):
     report = check("16.2", skeleton)
     assert not report.ok and report.lines[0][0]
-    assert "there is no model yet" in capsys.readouterr().out
+    assert "add the route: 503 as long as there is no model" in capsys.readouterr().out
 
 
 # exercise 3: the smoke test
