@@ -8,14 +8,15 @@ import shutil
 import tempfile
 
 from yololab.api.settings import Settings
+from yololab.serving.workers import METRICS
 from yololab.vision.machine import cores
 
 settings = Settings()
 workers = settings.workers if "workers" in settings.model_fields_set else cores()
 os.environ["YOLOLAB_WORKERS"] = str(workers)  # each worker takes its share of the cores
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # a reload reads this file again, and the counters go on
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="yololab-metrics-")
+if METRICS not in os.environ:  # a reload reads this file again, and the counters go on
+    os.environ[METRICS] = tempfile.mkdtemp(prefix="yololab-metrics-")
 
 wsgi_app = "yololab.serving.workers:worker_without_model()"  # gunicorn would restart one that ends, without a pause
 worker_class = "uvicorn_worker.UvicornWorker"
@@ -25,13 +26,6 @@ control_socket_disable = True  # it would leave a file in the user's home folder
 timeout = 60  # seconds without a sign of life, then a worker is killed and replaced
 
 
-def child_exit(server, worker) -> None:
-    """Leave the gauges of a worker that has ended out of the sum."""
-    from prometheus_client.multiprocess import mark_process_dead  # it reads the variable when it is imported
-
-    mark_process_dead(worker.pid)
-
-
 def on_exit(server) -> None:
     """Remove the folder through which the workers shared their metrics."""
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    shutil.rmtree(os.environ[METRICS], ignore_errors=True)

@@ -8,6 +8,9 @@ import argparse
 import os
 import signal
 import tempfile
+import threading
+from pathlib import Path
+from time import sleep
 
 import ray
 from ray import serve
@@ -15,14 +18,26 @@ from ray.serve import Application
 from starlette.types import ASGIApp
 
 from yololab.api.app import create_app
+from yololab.api.metrics import Metrics
 from yololab.api.settings import Settings
+from yololab.serving.workers import METRICS
 from yololab.vision.machine import cores
 
 
 def replica() -> ASGIApp:
     """The app of one replica, the same as in `make serve`; with workers > 1 it starts only once its model is loaded."""
-    os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
-    return create_app(Settings(workers=max(2, cores() // int(os.environ["OMP_NUM_THREADS"]))))
+    app = create_app(Settings(workers=max(2, cores() // int(os.environ["OMP_NUM_THREADS"]))))
+    metrics = app.state.service.metrics
+    metrics.share(Path(os.environ[METRICS]))
+    threading.Thread(target=_save, args=(metrics,), name="counters", daemon=True).start()
+    return app
+
+
+def _save(metrics: Metrics) -> None:
+    """Each second, for the sum that any of the replicas may be asked for."""
+    while True:
+        metrics.save()
+        sleep(1)
 
 
 def application(options: dict[str, str] | None = None) -> Application:
@@ -38,7 +53,7 @@ def application(options: dict[str, str] | None = None) -> Application:
         "max_replicas": int(options.get("max_replicas", options["replicas"])),
         "target_ongoing_requests": cores_each + 1,
     }
-    env = {"OMP_NUM_THREADS": str(cores_each), "PROMETHEUS_MULTIPROC_DIR": options["metrics"]}
+    env = {"OMP_NUM_THREADS": str(cores_each), METRICS: options["metrics"]}
     deployment = serve.deployment(
         serve.ingress(replica)(),
         name="yolo-lab",

@@ -14,9 +14,17 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 logger = logging.getLogger(__name__)
 
 LIVE = 10  # seconds: the gauges of a process that has written nothing for longer are left out, its counters stay
+
+ENDED = "ended.json"  # the counters of all processes that have ended, and which files they were in
+REMEMBERED = 100  # names of such files
 
 Family = list[Any]
 """Name, documentation, type, and a list of samples: [name, labels, value]."""
@@ -51,20 +59,71 @@ class SharedCounters:
     def text(self, registry: CollectorRegistry) -> bytes:
         """The sums over all processes in the Prometheus text format; of this one, what it has counted until now."""
         self.write(registry)
+        self._fold()
         total = CollectorRegistry()
         total.register(_Sum([*self._others(), *_families(registry)]))
         return generate_latest(total)
 
-    def _others(self) -> Iterator[Family]:
-        for path in self._folder.glob("*.json"):
+    def _others(self) -> list[Family]:
+        """What the other processes have counted. Those that have ended come last: `_fold` may be at work meanwhile."""
+        found = {path.name: families for path in self._folder.glob("*.json") if (families := self._read(path))}
+        ended, names = _ended(self._folder / ENDED)
+        return [*ended, *(each for name, families in found.items() if name not in names for each in families)]
+
+    def _read(self, path: Path) -> list[Family]:
+        try:
+            if path.name in (self._own.name, ENDED):
+                return []
+            live = time() - path.stat().st_mtime < LIVE
+            families: list[Family] = json.loads(path.read_bytes())
+        except (OSError, ValueError):  # removed, or cut off by a full disk
+            return []
+        return [family for family in families if live or family[2] != "gauge"]
+
+    def _fold(self) -> None:
+        """Put the counters of processes that have ended into one file, so that there is no file for each of them."""
+        if fcntl is None:
+            return
+        try:
+            dead = [path for path in self._folder.glob("*.json") if path.name != ENDED and not _lives(path)]
+            if not dead:
+                return
+            place = os.open(self._folder, os.O_RDONLY)
             try:
-                if path == self._own:
-                    continue
-                live = time() - path.stat().st_mtime < LIVE
-                families = json.loads(path.read_bytes())
-            except (OSError, ValueError):  # removed, or cut off by a full disk
-                continue
-            yield from (family for family in families if live or family[2] != "gauge")
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one process at a time
+                ended, names = _ended(self._folder / ENDED)
+                new = [path for path in dead if path.name not in names]
+                counted = [each for path in new for each in self._read(path) if each[2] != "gauge"]
+                total = _families(_Sum([*ended, *counted]))
+                part = self._own.with_suffix(".ended.part")
+                part.write_text(json.dumps([[*names, *(path.name for path in new)][-REMEMBERED:], total]))
+                part.replace(self._folder / ENDED)
+                for path in dead:
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(place)  # which unlocks it
+        except OSError:  # another process is at it, or the disk is full: next time
+            return
+
+
+def _ended(path: Path) -> tuple[list[Family], list[str]]:
+    """The counters of processes that have ended, and the names of the files that they were in."""
+    try:
+        names, families = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return [], []
+    return families, names
+
+
+def _lives(path: Path) -> bool:
+    """Whether the process that wrote a file is still there."""
+    try:
+        os.kill(int(path.name.split("-")[0]), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
 class _Sum:
@@ -86,7 +145,7 @@ class _Sum:
             yield metric
 
 
-def _families(registry: CollectorRegistry) -> list[Family]:
+def _families(registry: "CollectorRegistry | _Sum") -> list[Family]:
     return [
         [
             metric.name,

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 
 from benchmarks.client import Connection, prepare
 
 PAUSE = 0.05  # seconds between the requests of a client, so that the machine is loaded and not overloaded
 EXPECTED = {200, 400, 403, 404, 405, 406, 408, 413, 415, 422, 503}  # what a hostile request may be answered
-CLOSED = {1001, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 1013}  # 1006 and 1011 only where a worker was killed
 
 
 @dataclass
@@ -47,7 +46,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked. good: requests by name and their answers; large: files that go over the disk; bad: hostile files."""
+    """What is asked.
+
+    good: requests by name, and their answers; large: one that goes over the disk; bad: costly and broken files.
+    """
 
     port: int
     good: dict[str, tuple[bytes, bytes]]
@@ -139,7 +141,7 @@ def live(load: Load, seen: Seen, stop: threading.Event) -> None:
         try:
             with connect(url, proxy=None, open_timeout=30, compression=None) as websocket:
                 _frames(load, seen, stop, websocket.send, partial(websocket.recv, timeout=30))
-        except (OSError, ConnectionClosed, EOFError, Exception) as error:
+        except (OSError, ConnectionClosed, WebSocketException, EOFError) as error:
             if stop.is_set():
                 return
             code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else 1006
@@ -157,12 +159,14 @@ def _frames(load: Load, seen: Seen, stop: threading.Event, send: Callable, recei
         number += 1
         send(frame)
         answer = json.loads(receive())
-        found = [{key: each[key] for key in ("label", "confidence", "box")} for each in answer.get("detections", [])]
         with seen.lock:
             seen.live += 1
-            if "detections" in answer and found != expected:
-                seen.wrong.append(f"live: {str(answer)[:200]}")
-            elif "detections" not in answer and answer.get("status") not in (503, None):
+            if "detections" in answer:
+                found = [{key: value for key, value in each.items() if key != "color"} for each in answer["detections"]]
+                right = found == expected
+            else:
+                right = answer["error"]["status"] == 503
+            if not right:
                 seen.wrong.append(f"live: {str(answer)[:200]}")
 
 
