@@ -71,11 +71,15 @@ def _unchunked(data: bytes) -> bytes:
 
 @dataclass
 class Load:
-    """What some clients saw in some seconds. seconds: of each answered request; cpu: seconds the clients took."""
+    """What some clients saw in some seconds.
+
+    seconds: of each answered request. cpu, server_cpu: seconds of CPU that the clients took, and the server.
+    """
 
     clients: int
     elapsed: float = 0.0
     cpu: float = 0.0
+    server_cpu: float = 0.0
     seconds: list[float] = field(default_factory=list)
     wrong: int = 0
     errors: int = 0
@@ -84,6 +88,11 @@ class Load:
     def rate(self) -> float:
         """Answered requests a second."""
         return len(self.seconds) / self.elapsed
+
+    @property
+    def cost(self) -> float:
+        """Milliseconds of the server's CPU for each answered request."""
+        return self.server_cpu * 1e3 / max(1, len(self.seconds))
 
     @property
     def cpu_share(self) -> float:

@@ -12,7 +12,7 @@ port, cfg = arguments()
 
 class Api(litserve.LitAPI):
     def setup(self, device):
-        self.detector = Detector(cfg, threads=1)
+        self.detector = Detector(cfg, "float32", threads=1)
 
     def decode_request(self, request: Request):
         return request["file"].file.read()

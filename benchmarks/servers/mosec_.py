@@ -13,7 +13,7 @@ from yololab.vision.machine import cores
 
 class Detect(Worker):
     def __init__(self):
-        self.detector = Detector(Path(os.environ["BENCH_MODEL"]), threads=1)
+        self.detector = Detector(Path(os.environ["BENCH_MODEL"]), "float32", threads=1)
 
     def deserialize(self, data):
         return data

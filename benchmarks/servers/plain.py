@@ -7,7 +7,7 @@ from benchmarks.servers.common import arguments, detect
 from yololab.vision.detector import Detector
 
 port, cfg = arguments()
-detector = Detector(cfg, "onnxruntime")
+detector = Detector(cfg, "float32")
 app = FastAPI()
 
 

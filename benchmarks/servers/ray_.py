@@ -18,7 +18,7 @@ port, cfg = arguments()
 @serve.deployment(num_replicas=cores(), max_ongoing_requests=8, ray_actor_options={"num_cpus": 0.5})
 class Detect:
     def __init__(self):
-        self.detector = Detector(cfg, threads=1)
+        self.detector = Detector(cfg, "float32", threads=1)
 
     async def __call__(self, request: Request) -> Response:
         photo = await request.body()

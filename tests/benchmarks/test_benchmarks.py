@@ -1,15 +1,20 @@
 """The benchmark's own client: it counts wrong answers, and it reads what servers send."""
 
+import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from helpers import IMAGES, PACKAGE
 
-from benchmarks.baseline import Baseline, picture
-from benchmarks.client import Connection, load, prepare
+from benchmarks import contenders, gpu, report, run
+from benchmarks.client import Connection, Load, load, prepare
+from benchmarks.limit import limit, limit_name, picture
 from benchmarks.servers.common import detect
 from yololab import Detector, create_app, serve
+from yololab.vision.images import decode
 
 PHOTOS = [(IMAGES / name).read_bytes() for name in ("apple.jpg", "fruit.jpg", "clock.jpg")]
 
@@ -55,7 +60,7 @@ def test_chunks_are_put_together():
         thread.join()
 
 
-def test_the_baseline_does_the_same_work_as_the_server(port):
+def test_the_limit_does_the_same_work_as_the_server(port):
     detector = Detector("starter")
     with Connection(port) as connection:
         told = connection.ask(prepare(port, "/v1/detections?confidence=0.3", PHOTOS[1], form=True))[1]
@@ -63,5 +68,92 @@ def test_the_baseline_does_the_same_work_as_the_server(port):
     found = detect(detector, PHOTOS[1])
     assert told.partition(b'"detections"')[2] == found.partition(b'"detections"')[2] != b""
     assert drawn == picture(detector, PHOTOS[1])
-    base = Baseline(PACKAGE / "starter.cfg").load("json", PHOTOS, threads=2, seconds=0.2)
-    assert base.seconds and base.errors == base.wrong == 0
+    with limit(PACKAGE / "starter.cfg", "onnxruntime", processes=2, threads=1) as work:
+        for kind in ("json", "picture"):
+            done = work.load(kind, PHOTOS, seconds=0.2)
+            assert done.seconds and done.rate > 0 and done.cost > 0 and done.errors == done.wrong == 0
+
+
+def test_a_model_at_another_size_is_the_same_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(contenders, "ROOT", tmp_path)
+    copy = contenders.at_size(PACKAGE / "starter.cfg", 416)
+    assert Detector(copy, "onnxruntime").size == (416, 416) and contenders.at_size(copy, None) == copy
+    picture = decode(PHOTOS[1])
+    assert Detector(copy, "onnxruntime")(picture, 0.3) == Detector("starter", "onnxruntime", size=416)(picture, 0.3)
+
+
+@pytest.mark.parametrize("lever", ["nothing", "in-place", "simplejpeg", "uvloop"])
+def test_a_lever_that_is_taken_away_changes_no_detection(lever, port, monkeypatch):
+    contender = contenders.Contender("", contenders.LEVERS, "without", contenders.OURS, options=(lever,))
+    asked = [prepare(port, contenders.OURS["json"], photo, form=True) for photo in PHOTOS]
+    with Connection(port) as connection:
+        expected = [connection.ask(request) for request in asked]
+    with contenders.started(contender, PACKAGE / "starter.cfg", PHOTOS[0]) as server:
+        server.settle()
+        with Connection(server.port) as connection:
+            assert [connection.ask(request) for request in asked] == expected
+        assert server.peak_memory() > 0 and server.cpu() > 0
+
+
+def a_record() -> report.Record:
+    """What a run of two rounds gives, with made-up figures."""
+    values = {"low": 9, "high": 60, "cost": 9.0, "p50": 9.0, "p99": 20.0, "answers": 50, "wrong": 0, "errors": 0}
+    record = report.Record(facts={"CPU": "one"})
+    for place, contender in enumerate(contenders.CONTENDERS):
+        record.groups[contender.name] = contender.group
+        record.start_up[contender.name], record.memory[contender.name] = [1.0, 2.0], [100.0, 120.0]
+        record.rows[contender.name] = {cell: values | {"rate": 10 + place} for cell in run.cells(contender, False)}
+    for size in (None, 416):
+        for name in run.LIMITS:
+            cells = [(kind, photos, 0) for kind in ("json", "picture") for photos in run.SIDES]
+            record.rows[limit_name(name, size)] = {cell: values | {"rate": 40} for cell in cells}
+    return record
+
+
+def test_the_report_holds_every_contender_and_target_and_a_plot(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    (tmp_path / "RESULTS.md").write_text(f"before {report.MARK} old {report.MARK} after", encoding="utf-8")
+    record = a_record()
+    report.write(record)
+    written = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert written.startswith("before ") and written.endswith(" after") and " old " not in written
+    assert all(f"| {contender.name} | 200 |" in written for contender in contenders.CONTENDERS[:11])
+    assert "| as it comes: 6 times the classic handler with a lock, 8 with bf16 (8 clients) | 1.09 | 1.18 |" in written
+    assert "equal footing: ahead of every peer, 8 clients | 0.70 of Ray Serve | 0.75 of Ray Serve |" in written
+    assert "not measured" not in written and (tmp_path / "results.png").stat().st_size > 10_000
+    assert json.loads(json.dumps(record.as_json()))["rows"]
+
+
+def test_a_summary_is_medians_and_quartiles():
+    loads = [Load(1, elapsed=1.0, seconds=[0.001] * count, server_cpu=count / 100) for count in (10, 20, 30)]
+    got = run.summary(loads)
+    assert (got["low"], got["rate"], got["high"], got["cost"], got["p50"]) == (15, 20, 25, 10, 1)
+
+
+def test_the_gpus_ladder_runs_on_the_cpu_too_and_says_what_it_needs(capsys):
+    assert gpu.main(["--engine", "onnxruntime", "--seconds", "0.05", "--rounds", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "14 of 14 pictures agree" in told and "| 128 |" in told
+    if "CUDAExecutionProvider" not in __import__("onnxruntime").get_available_providers():
+        assert gpu.main([]) == 0
+        assert "only " in (told := capsys.readouterr().out) and "onnxruntime-gpu" in told and "120 s in all" in told
+
+
+def test_batches_give_what_one_by_one_gives_and_an_error_reaches_all_of_its_batch():
+    detector = Detector("starter", "onnxruntime")
+    run_network = gpu.session(detector, "onnxruntime")
+    noise = np.random.default_rng(0).integers(0, 256, (6, *detector.size[::-1], 3), np.uint8)
+    with gpu.batched(run_network) as ask, ThreadPoolExecutor(6) as clients:
+        together = list(clients.map(ask, noise))
+    with gpu.one_by_one(run_network) as ask:
+        np.testing.assert_allclose(together, [ask(picture) for picture in noise], atol=1e-3)
+    with gpu.batched(lambda pictures: 1 / 0) as ask, pytest.raises(ZeroDivisionError):
+        ask(noise[0])
+
+
+def test_engines_that_disagree_are_told():
+    starter = Detector("starter", "onnxruntime")
+    pictures = {"fruit.jpg": decode(PHOTOS[1])}
+    assert not gpu.disagreements(starter, starter, pictures)
+    (sentence,) = gpu.disagreements(starter, Detector("starter", "onnxruntime", size=416), pictures)
+    assert sentence.startswith("fruit.jpg: ")

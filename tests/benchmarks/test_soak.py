@@ -1,0 +1,36 @@
+"""The soak in its short form: nothing lost, nothing left; and what would be lost or left is said."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from helpers import ROOT, real_models
+
+from benchmarks.reliability.soak.run import State, _left
+
+STATE = State(memory=300, descriptors=60, threads=20, files=["a"], metric_files=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="a small disk is mounted, and descriptors counted, on Linux only")
+@pytest.mark.skipif(not real_models(), reason="needs the COCO weights in YOLOLAB_MODEL_PATH")
+def test_a_short_soak_ends_as_it_began():
+    command = [sys.executable, "-m", "benchmarks.reliability", "soak", "--minutes", "0.3", "--dry"]
+    environment = os.environ | {"YOLOLAB_MODEL_PATH": str(real_models())}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lost otherwise; wrong answers: 0; 0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [({"memory": 331}, "memory: 300 MB before, 331 MB after"),
+     ({"descriptors": 61}, "descriptors: 60 before, 61 after"),
+     ({"threads": 21}, "threads: 20 before, 21 after"), ({"files": ["a", "b"]}, "left: b"),
+     ({"metric_files": 3}, "metric files: 2 before, 3 after")],
+)  # fmt: skip
+def test_what_is_left_is_said(after, said):
+    assert _left(STATE, STATE) == [] and _left(STATE, replace(STATE, **after)) == [said]
