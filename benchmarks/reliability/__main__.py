@@ -8,6 +8,7 @@ from benchmarks.inputs import arguments
 from benchmarks.run import machine, photos
 
 from .bench import Bench, Lines
+from .container import container
 from .costly.measure import costly
 from .faults import bomb, hung, killed
 from .overload import impatient, overload, slow_clients
@@ -16,7 +17,7 @@ from .soak.run import soak
 
 PAGE = ROOT / "benchmarks" / "RELIABILITY.md"
 MARK = "<!-- {} -->"
-SCENARIOS = {each.__name__: each for each in (overload, impatient, slow_clients, killed, hung, bomb, costly)}
+SCENARIOS = {each.__name__: each for each in (overload, impatient, slow_clients, killed, hung, bomb, costly, container)}
 
 
 def write(name: str, lines: Lines) -> None:

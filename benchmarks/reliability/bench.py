@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.client import Connection, prepare
-from benchmarks.contenders import OURS, Running, own, started
+from benchmarks.contenders import OURS, Contender, Running, own, started
 
 PATH = OURS["json"]
 HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -26,11 +26,11 @@ class Bench:
     large: list[bytes]
 
     @contextmanager
-    def serving(self, workers: int = 1, **settings: str) -> Iterator[Running]:
+    def serving(self, workers: int = 1, contender: Contender = own, **settings: str) -> Iterator[Running]:
         """`python -m yololab serve`, ready. settings: as in Settings; in capitals other variables."""
         named = {"workers": str(workers), "queue": "64", **settings}
         env = {name if name.isupper() else f"YOLOLAB_{name.upper()}": value for name, value in named.items()}
-        with started(replace(own, env=tuple(env.items())), self.cfg, self.medium[0]) as server:
+        with started(replace(contender, env=tuple(env.items())), self.cfg, self.medium[0]) as server:
             yield server
 
     def requests(self, port: int, path: str = PATH) -> tuple[list[bytes], list[bytes]]:

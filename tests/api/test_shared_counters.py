@@ -1,5 +1,6 @@
 """The counters of several processes in one folder: their sum, also of those that have ended."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -47,6 +48,15 @@ def test_what_ended_processes_have_counted_stays_in_the_sum_and_their_files_go(t
             assert len(list(tmp_path.iterdir())) == 2
             assert (tmp_path / ENDED).exists()
             assert "waiting 2.0" in shared.text(own).decode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says when a process began")
+def test_another_process_with_the_same_number_keeps_no_file(tmp_path, own):
+    ended(tmp_path, 10)
+    (path,) = tmp_path.glob("*.json")
+    path.rename(tmp_path / f"{os.getpid()}-1-00000000.json")
+    assert "pictures_total 11.0" in SharedCounters(tmp_path).text(own).decode()
+    assert not list(tmp_path.glob("*-1-*"))
 
 
 @needs_flock

@@ -39,7 +39,9 @@ class SharedCounters:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._own = folder / f"{os.getpid()}-{token_hex(4)}.json"  # never the name of a process that has ended
+        self._own = (
+            folder / f"{os.getpid()}-{_began(os.getpid())}-{token_hex(4)}.json"
+        )  # never the name of a process that has ended
         self._lock, self._failing = Lock(), False
 
     def write(self, registry: CollectorRegistry) -> None:
@@ -116,14 +118,23 @@ def _ended(path: Path) -> tuple[list[Family], list[str]]:
 
 
 def _lives(path: Path) -> bool:
-    """Whether the process that wrote a file is still there."""
+    """Whether the process that wrote a file is still there, and not another one that has got its number."""
     try:
-        os.kill(int(path.name.split("-")[0]), 0)
+        pid, began = path.name.split("-")[:2]
+        os.kill(int(pid), 0)
+        return not began.isdigit() or _began(int(pid)) in (began, "")
     except ProcessLookupError:
         return False
     except (OSError, ValueError):
         return True
-    return True
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks since the machine did (Linux's proc(5)); nothing where that is not told."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 class _Sum:

@@ -25,8 +25,8 @@ from .disk import files, fill, small_disk
 MODELS = ("starter", "mobilenetv2-yolov3-nano", "yolo-fastest-1.1-xl", "yolox-nano")
 BETWEEN_KILLS = 20  # seconds
 MEMORY = 30  # MB that may be added
-ROUNDS = 40  # requests of each kind that fill caches and pools before the server is looked at
-SETTLED = 60  # seconds at most
+ROUNDS = 15  # times that each known picture is asked for before the server is looked at
+WARM, SETTLED = 120, 60  # seconds at most
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def soak(bench: Bench, minutes: float) -> tuple[Lines, list[str]]:
                     "extras": "live", "upload_timeout": "15", "TMPDIR": str(folder / "tmp")}  # fmt: skip
         with bench.serving(2, **settings) as server:
             load = _load(bench, server.port)
-            _use(server, load)
+            _use(load)
             before = _settled(server, folder)
             seen, filled = _attack(server, load, folder if mounted else None, minutes)
-            _use(server, load)
+            _use(load)
             wrong = [
                 name for name, (request, answer) in load.good.items() if _ask(server.port, request) != (200, answer)
             ]
@@ -85,15 +85,25 @@ def _ask(port: int, request: bytes) -> tuple[int, bytes]:
         return connection.ask(request)
 
 
-def _use(server: Running, load: clients.Load) -> None:
-    """Ask both workers for each model and each kind of file, so that both have what they will keep."""
+def _works(load: clients.Load, seen: clients.Seen, stop: threading.Event) -> list[Callable[[], None]]:
+    """The clients of all kinds."""
+    return [
+        *(partial(clients.client, load, seen, stop, seed) for seed in range(3)),
+        *(partial(clients.hostile, load, seen, stop, seed) for seed in (10, 11)),
+        *(partial(clients.live, load, seen, stop) for _ in range(3)),
+        partial(clients.uploader, load, seen, stop),
+        partial(clients.stalled, load, stop, 30),
+    ]
+
+
+def _use(load: clients.Load) -> None:
+    """Let all clients ask until both workers have had each model and each kind of file, and have what they keep."""
     stop, seen = threading.Event(), clients.Seen()
-    loads = [partial(clients.client, load, seen, stop, seed) for seed in range(4)]
-    with _running(
-        [*loads, partial(clients.hostile, load, seen, stop, 9), partial(clients.live, load, seen, stop)], stop
-    ):
-        deadline = monotonic() + SETTLED
-        while seen.good < ROUNDS * len(MODELS) * 2 and monotonic() < deadline:
+    with _running(_works(load, seen, stop), stop):
+        deadline = monotonic() + WARM
+        while (seen.good < ROUNDS * len(load.good) or seen.hostile.total() < 2 * len(load.bad)) and (
+            monotonic() < deadline
+        ):
             sleep(0.1)
     if seen.wrong:
         raise RuntimeError(seen.wrong[0])
@@ -115,11 +125,8 @@ def _running(works: list[Callable[[], None]], stop: threading.Event) -> Iterator
 def _attack(server: Running, load: clients.Load, disk: Path | None, minutes: float) -> tuple[clients.Seen, int]:
     """Everything at once; what the clients saw, and how often the disk was full."""
     stop, seen, filled = threading.Event(), clients.Seen(), [0]
-    works = [partial(clients.client, load, seen, stop, seed) for seed in range(3)]
-    works += [partial(clients.hostile, load, seen, stop, seed) for seed in (10, 11)]
-    works += [partial(clients.live, load, seen, stop) for _ in range(3)]
-    works += [partial(clients.uploader, load, seen, stop), partial(clients.stalled, load, stop, 30)]
-    works += [partial(_kill, server, seen, stop, BETWEEN_KILLS if minutes >= 1 else 5)]
+    works = _works(load, seen, stop)
+    works.append(partial(_kill, server, seen, stop, BETWEEN_KILLS if minutes >= 1 else 5))
     if disk:
         works.append(partial(fill, disk, stop, filled))
     with _running(works, stop):
