@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from benchmarks.reliability.costly.corpus import corpus
 from yololab.vision.images import ORIENTATION
 
 APPLE = ROOT / "images/apple.jpg"
@@ -32,6 +33,14 @@ survive = settings(settings.get_profile("survival"))
 
 OF_A_FILE = {200, 400, 413, 415}
 OF_A_REQUEST = OF_A_FILE | {403, 404, 405, 406, 422}
+
+
+COSTLY = {  # of those of the benchmark, what is small and of another form than the rest
+    "JPEG, last scan 5 times more", "JPEG, arithmetic", "JPEG, list of 3,000 pictures",
+    "PNG, 60 texts that inflate to 1 MB",
+    "PNG, RGBA, 16 bits, interlaced", "WebP, animated, lossless", "GIF, 9,900 comments", "BMP, runs of one pixel",
+    "TIFF, JPEG, 80 scans", "TIFF, 400 entries more",
+}  # fmt: skip
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -52,6 +61,7 @@ def seeds() -> list[bytes]:
     files += [saved(picture, "PNG", pnginfo=text), saved(picture, "PNG", **frames), saved(picture, "WEBP", **frames)]
     files += [saved(Image.new("RGB", size), kind) for size in ((1, 1), (1, 900), (900, 1)) for kind in ("JPEG", "PNG")]
     files += [saved(picture, kind) for kind in ("GIF", "BMP", "TIFF", "AVIF", "ICO")]
+    files += [costly() for name, costly in corpus(48).items() if name in COSTLY]
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("bomb.png", bytes(10**6))
@@ -109,6 +119,44 @@ def test_any_file(client, good, data, kind):
 def test_every_file_as_it_is(client, good, number):
     for route in ("/predict", "/v1/detections"):
         check(client.post(route, files={"file": SEEDS[number]}), OF_A_FILE)
+    good()
+
+
+raw_types = st.sampled_from([
+    "image/jpeg", "image/png", "image/", "image/svg+xml", "image/jpeg; charset=utf-7", "application/octet-stream",
+    "IMAGE/JPEG", "application/octet-stream; boundary=x", "image/jpeg, multipart/form-data", "",
+])  # fmt: skip
+
+
+@survive
+@given(
+    st.sampled_from(["/predict", "/v1/detections"]), raw_types,
+    st.one_of(st.binary(max_size=300), cut_off, joined, headed, altered()),
+)  # fmt: skip
+def test_any_raw_body(client, good, route, kind, body):
+    check(client.post(route, content=body, headers={"content-type": kind}), OF_A_REQUEST)
+    good()
+
+
+values = st.one_of(
+    st.text(max_size=40), st.binary(max_size=40), st.floats().map(str), st.sampled_from(["starter", "0.5", "1" * 5000])
+)
+
+
+@survive
+@given(
+    st.sampled_from(["/predict", "/v1/detections"]),
+    st.lists(st.tuples(st.sampled_from(["model", "confidence", "nms_threshold", "iou", "x", ""]), values), max_size=10),
+    st.dictionaries(
+        st.sampled_from(["model", "confidence"]), st.sampled_from(["starter", "0.5", "", "nan"]), max_size=2
+    ),
+)
+def test_any_field_beside_the_picture(client, good, route, fields, params):
+    parts = [
+        (name, (None, value if isinstance(value, bytes) else value.encode(errors="replace"))) for name, value in fields
+    ]
+    answer = client.post(route, params=params, files=[*parts, ("file", ("a.jpg", SEEDS[0]))])
+    check(answer, OF_A_REQUEST)
     good()
 
 
