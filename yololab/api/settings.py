@@ -113,6 +113,14 @@ class Settings(BaseSettings):
             raise ValueError(f"it asks for float32, YOLOLAB_ENGINE={engine} for less; unset one of them")
         return exact
 
+    @field_validator("api_key")
+    @classmethod
+    def _sendable(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value().strip()  # a file's last line break is no part of it
+        if not text.isascii() or not text.isprintable():
+            raise ValueError("it should have ASCII characters only, since headers carry no others")
+        return SecretStr(text)
+
     @field_validator("uploads")
     @classmethod
     def _from_base(cls, path: Path) -> Path:

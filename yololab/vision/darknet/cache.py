@@ -29,18 +29,25 @@ def converted(model: Model, size: tuple[int, int], folder: Path | None = None) -
     for part in (repr(size).encode(), bytes.fromhex(model.sha256()), text):
         digest.update(part)
     folder = folder or user_cache("onnx")
-    path = folder / f"{digest.hexdigest()}.onnx"
-    if path.is_file():
-        return path
+    for path in folder.glob(f"{digest.hexdigest()}-*.onnx"):
+        if path.stem.endswith(f"-{path.stat().st_size}"):  # else it was cut off, and is made anew
+            return path
     try:
         content: bytes = convert.to_onnx(cfg.read(model.cfg), model.weights.read_bytes(), size).SerializeToString()
     except BrokenModel as error:
         raise BrokenModel(f"{model.cfg} with {model.weights.name}: {error}") from error
+    path = folder / f"{digest.hexdigest()}-{len(content)}.onnx"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)  # nobody ever reads half a file
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)  # nobody ever reads half a file
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
     except OSError as error:
         logger.warning("the converted network is not kept in %s: %s", folder, error)
         return content
