@@ -58,15 +58,33 @@ def test_gunicorn_serves_with_its_workers_reloads_and_stops_in_order(tmp_path):
     assert not list(tmp_path.glob("yololab-metrics-*"))
 
 
-def test_prometheus_rules_pass_promtool():
+def test_prometheus_rules_pass_promtool(tmp_path):
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    for path in DEPLOY.glob("*.yml"):
+        shutil.copy(path, tmp_path)
+    about = subprocess.run(["promtool", "--version"], capture_output=True, text=True)
+    if (
+        "version 2." in about.stdout + about.stderr
+    ):  # which does not know the headers that version 3 of compose.yaml does
+        config = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
+        del config["scrape_configs"][0]["http_headers"]
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     for command in (
         ["promtool", "check", "config", "prometheus.yml"],
         ["promtool", "test", "rules", "alerts.test.yml"],
     ):
-        done = subprocess.run(command, cwd=DEPLOY, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compose_passes_the_key_to_the_api_and_to_prometheus():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert compose["services"]["api"]["environment"]["YOLOLAB_API_KEY"] == "${YOLOLAB_API_KEY:-}"
+    (name,) = compose["services"]["prometheus"]["configs"]
+    assert "${YOLOLAB_API_KEY" in compose["configs"][name]["content"]
+    scrape = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert scrape["http_headers"] == {"X-API-Key": {"files": [f"/{name}"]}}  # where compose lays a config
 
 
 def test_rules_and_compose_name_what_there_is(client):
