@@ -80,10 +80,12 @@ class RequestQueue:
         self.check()
         arrived = perf_counter()
         with self._place():
-            await disconnected()  # after a large body uvicorn looks at the connection again only when asked to
+            if await disconnected():  # after a large body uvicorn looks at the connection again only when asked to
+                raise ClientDisconnected
+            waits = self._free.locked()
             async with self._turn():
                 waited = perf_counter() - arrived
-                if await disconnected():
+                if waits and await disconnected():
                     raise ClientDisconnected
                 result = self._here(work) if in_place() else await self._submit(work)
         return result, waited
