@@ -12,12 +12,12 @@ if LEVER == "uvloop":
 
 from yololab.__main__ import main  # noqa: E402
 from yololab.api.service import DetectionService  # noqa: E402
-from yololab.vision import images  # noqa: E402
+from yololab.vision import pixels  # noqa: E402
 
 if LEVER == "in-place":
     DetectionService.in_place = lambda self, options, needs: False
 elif LEVER == "simplejpeg":
-    images._jpeg = lambda data, image, part, strict: None
+    pixels.of_jpeg = lambda data, image, part, strict: None
 elif LEVER not in ("uvloop", "nothing"):
     sys.exit(f"error: there is no lever {LEVER!r}")
 

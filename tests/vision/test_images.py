@@ -8,7 +8,7 @@ from PIL import Image
 
 from yololab import decode, encode
 from yololab.errors import BadImage, TooLarge
-from yololab.vision import images
+from yololab.vision import pixels
 from yololab.vision.images import ORIENTATION, decode_small, decode_whole, media_type
 
 
@@ -133,7 +133,7 @@ def test_the_whole_picture_is_the_one_that_decode_makes(picture, orientation, mo
 def test_a_jpeg_has_the_pixels_that_pillow_makes(picture, mode, options, side, monkeypatch):
     data = saved(rgb(picture).convert(mode), "JPEG", **options)
     found = decode(data) if side is None else decode_small(data, side)[0]
-    monkeypatch.setattr(images, "_jpeg", lambda *arguments: None)
+    monkeypatch.setattr(pixels, "of_jpeg", lambda *arguments: None)
     assert (found == (decode(data) if side is None else decode_small(data, side)[0])).all()
 
 
@@ -144,7 +144,7 @@ def test_what_the_fast_decoder_refuses_is_left_to_pillow(picture, monkeypatch):
     def refuse(*_, **__):
         raise ValueError("Corrupt JPEG data: premature end of data segment")
 
-    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", refuse)
+    monkeypatch.setattr(pixels.simplejpeg, "decode_jpeg", refuse)
     assert (decode(data) == expected).all()
 
 

@@ -1,10 +1,12 @@
 """WebP, GIF and TIFF: the first picture alone, and what it would cost by its parts."""
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import BadImage, TooLarge
+from .jpeg import MAX_SCANS
 from .orientation import MAX_ENTRIES
 
 __all__ = ["WebP", "check_tiff", "lean_gif", "read_webp"]
@@ -14,6 +16,7 @@ CODED = 65_536  # bytes that a picture may have beside those of its pixels
 PICTURE = (b"ALPH", b"VP8 ", b"VP8L")
 IMAGE, EXTENSION, TRAILER, CONTROL = 0x2C, 0x21, 0x3B, 0xF9  # of GIF
 AS_BYTES = {1, 2, 6, 7}  # TIFF types that are not read number by number
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_SCANS))  # libtiff's own is 100
 SAVE_ANEW = "Open it in a picture viewer and save it anew."
 
 

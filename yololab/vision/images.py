@@ -1,41 +1,30 @@
 """The first and the last stage: bytes to a BGR array, a BGR array to bytes."""
 
-import os
 from importlib import import_module
 from io import BytesIO
 
 import cv2
 import numpy as np
-import simplejpeg
 from PIL import Image
 
 from ..errors import BadImage, LabError, TooLarge
-from . import jpeg, png
+from . import jpeg, pixels, png
 from .containers import check_tiff, lean_gif, read_webp
 from .formats import PILLOW, ended, filled, lacks_its_end, media_type
 from .orientation import ORIENTATION, orientation_of, stored_orientation, upright
 
 __all__ = [
-    "ORIENTATION",
-    "decode",
-    "decode_small",
-    "decode_whole",
-    "encode",
-    "give_back_memory",
-    "lean",
-    "media_type",
+    "ORIENTATION", "decode", "decode_small", "decode_whole", "encode", "give_back_memory", "lean", "media_type",
     "part_for",
-]
+]  # fmt: skip
 
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 65_500  # pixels, libjpeg's limit
 JPEG_QUALITY = 90
 OVERSAMPLING = 2  # 1 costs mobilenetv2-yolov3-nano 0.009 of its AP50: benchmarks/RESULTS.md
 BLOCK = 64 * 2**20  # bytes
-BAND = 64  # rows that are converted at a time
 BYTES = {"image/avif": 1, "image/heic": 1, "image/bmp": 5}  # of a pixel; ten times what a photo takes
 CODED = 65_536  # bytes that a picture may have beside those of its pixels
-os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(jpeg.MAX_SCANS))  # libtiff's own is 100
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -104,7 +93,10 @@ def _decode(data: bytes, max_pixels: int, side: int | None) -> tuple[np.ndarray,
             return _read(small, kind, max_pixels, side)
         picture, size = _read(ended(small), kind, max_pixels, side)
         again = _read(other, kind, max_pixels, side, strict=False)[0]
-        if not all(np.array_equal(picture[at : at + BAND], again[at : at + BAND]) for at in range(0, len(again), BAND)):
+        if not all(
+            np.array_equal(picture[at : at + pixels.BAND], again[at : at + pixels.BAND])
+            for at in range(0, len(again), pixels.BAND)
+        ):
             raise ValueError("what is missing has a part in some pixel")
         return picture, size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -128,22 +120,21 @@ def _read(
     if kind == "image/heic":
         import_module("pillow_heif").register_heif_opener()
     if kind == "image/tiff":
-        vars(import_module("PIL.TiffImagePlugin"))["READ_LIBTIFF"] = (
-            True  # Pillow's own way takes the square of the strips
-        )
+        # Pillow's own way takes the square of the number of strips
+        vars(import_module("PIL.TiffImagePlugin"))["READ_LIBTIFF"] = True
     with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
         width, height = image.size
         _check_size(width, height, max_pixels)
         _check_bytes(len(data), kind, width * height)
         orientation = orientation_of(image)
         part = part_for(width, height, side) if kind == "image/jpeg" else 1
-        picture = _jpeg(data, image, part, strict) if kind == "image/jpeg" else None
+        picture = pixels.of_jpeg(data, image, part, strict) if kind == "image/jpeg" else None
         if kind == "image/bmp" and data[30] in (1, 2):  # run lengths, which Pillow reads in Python
-            picture = _opencv(data, (width, height))
+            picture = pixels.of_still(data, (width, height))
         if picture is None:
             if part > 1:
                 image.draft(None, (-(-width // part), -(-height // part)))
-            picture = _bgr(image)
+            picture = pixels.of_image(image)
         image.close()  # its pixels go before the picture is turned
     picture = upright(picture, orientation)
     if kind != "image/jpeg":
@@ -158,9 +149,9 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise TooLarge(f"The picture has a side of more than {MAX_SIDE} pixels. Make it smaller and send it again.")
 
 
-def _check_bytes(count: int, kind: str, pixels: int) -> None:
+def _check_bytes(count: int, kind: str, area: int) -> None:
     """Raise TooLarge for more bytes than the pixels can need, where each of them costs time."""
-    if kind in BYTES and count > CODED + BYTES[kind] * pixels:
+    if kind in BYTES and count > CODED + BYTES[kind] * area:
         raise TooLarge("The picture has more bytes than its pixels need. Save it anew with a lower quality.")
 
 
@@ -171,21 +162,6 @@ def part_for(width: int, height: int, side: int | None) -> int:
     return max(part for part in (1, 2, 4, 8) if part == 1 or min(width, height) // part >= OVERSAMPLING * side)
 
 
-def _jpeg(data: bytes, image: Image.Image, part: int, strict: bool) -> np.ndarray | None:
-    """The pixels of a JPEG as they are stored, BGR, in one step; None for what Pillow must read.
-
-    simplejpeg gives the same pixels as Pillow for three fifths of the CPU. What it complains of, a file that is cut
-    off among it, and CMYK are left to Pillow.
-    """
-    if image.mode not in ("RGB", "L"):
-        return None
-    least = {"min_width": -(-image.width // part), "min_height": -(-image.height // part)} if part > 1 else {}
-    try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=strict, **least))
-    except ValueError:
-        return None
-
-
 def _webp(data: bytes, max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
     """The first picture of a WebP, upright, and its width and height.
 
@@ -194,7 +170,7 @@ def _webp(data: bytes, max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
     webp = read_webp(data)
     for sides in (webp.canvas, webp.size):
         _check_size(*sides, max_pixels)
-    picture = _opencv(webp.still, webp.size)
+    picture = pixels.of_still(webp.still, webp.size)
     if webp.size != webp.canvas:
         whole = np.full((*webp.canvas[::-1], 3), 255, np.uint8)
         left, top = webp.place
@@ -205,44 +181,8 @@ def _webp(data: bytes, max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
     return picture, picture.shape[1::-1]
 
 
-def _opencv(data: bytes, size: tuple[int, int]) -> np.ndarray:
-    """The pixels as they are stored, BGR, transparency laid on white; ValueError where OpenCV reads none of `size`."""
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if found is None or found.shape[1::-1] != size:
-        raise ValueError("nothing that OpenCV reads")
-    if found.ndim == 2:
-        return np.asarray(cv2.cvtColor(found, cv2.COLOR_GRAY2BGR))
-    if found.shape[2] == 3:
-        return np.asarray(found)
-    picture = np.empty((*found.shape[:2], 3), np.uint8)
-    for top in range(0, len(found), BAND):
-        part = _rgb(Image.fromarray(cv2.cvtColor(found[top : top + BAND], cv2.COLOR_BGRA2RGBA)))
-        cv2.cvtColor(np.asarray(part), cv2.COLOR_RGB2BGR, dst=picture[top : top + BAND])
-    return picture
-
-
 def _too_large(max_pixels: int) -> TooLarge:
     return TooLarge(f"The picture has more than {max_pixels / 1e6:.0f} megapixels. Make it smaller and send it again.")
-
-
-def _bgr(image: Image.Image) -> np.ndarray:
-    """The pixels as they are stored, not turned; in bands, so that no whole picture is kept in each form."""
-    image.load()
-    picture = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, BAND):
-        bottom = min(top + BAND, image.height)
-        part = _rgb(image.crop((0, top, image.width, bottom)))
-        cv2.cvtColor(np.asarray(part), cv2.COLOR_RGB2BGR, dst=picture[top:bottom])
-    return picture
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def encode(picture: np.ndarray, media_type: str = "image/jpeg") -> bytes:
