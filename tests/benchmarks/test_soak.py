@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from helpers import ROOT, real_models
 
-from benchmarks.reliability.soak.run import State, _left
+from benchmarks.reliability.soak.state import State, left
 
 STATE = State(memory=300, descriptors=60, threads=20, files=["a"], metric_files=2)
 
@@ -33,4 +33,4 @@ def test_a_short_soak_ends_as_it_began():
      ({"metric_files": 3}, "metric files: 2 before, 3 after")],
 )  # fmt: skip
 def test_what_is_left_is_said(after, said):
-    assert _left(STATE, STATE) == [] and _left(STATE, replace(STATE, **after)) == [said]
+    assert left(STATE, STATE) == [] and left(STATE, replace(STATE, **after)) == [said]

@@ -5,7 +5,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
@@ -16,28 +15,17 @@ import psutil
 
 from benchmarks.client import Connection, prepare
 from benchmarks.contenders import Running
-from benchmarks.reliability.bench import Bench, Lines, metric
+from benchmarks.reliability.bench import Bench, Lines
 from benchmarks.reliability.costly.corpus import corpus
 
 from . import clients
-from .disk import files, fill, small_disk
+from .disk import fill, small_disk
+from .state import State, left, settled
 
 MODELS = ("starter", "mobilenetv2-yolov3-nano", "yolo-fastest-1.1-xl", "yolox-nano")
 BETWEEN_KILLS = 20  # seconds
-MEMORY = 30  # MB that may be added
 ROUNDS = 15  # times that each known picture is asked for before the server is looked at
-WARM, SETTLED = 120, 60  # seconds at most
-
-
-@dataclass(frozen=True)
-class State:
-    """What a server holds while nothing is asked of it. memory: MB, of all its processes."""
-
-    memory: float
-    descriptors: int
-    threads: int
-    files: list[str]
-    metric_files: int
+WARM = 120  # seconds at most
 
 
 def soak(bench: Bench, minutes: float) -> tuple[Lines, list[str]]:
@@ -49,15 +37,15 @@ def soak(bench: Bench, minutes: float) -> tuple[Lines, list[str]]:
         with bench.serving(2, **settings) as server:
             load = _load(bench, server.port)
             _use(load)
-            before = _settled(server, folder)
+            before = settled(server, folder)
             seen, filled = _attack(server, load, folder if mounted else None, minutes)
             _use(load)
             wrong = [
                 name for name, (request, answer) in load.good.items() if _ask(server.port, request) != (200, answer)
             ]
-            after = _settled(server, folder, before)
+            after = settled(server, folder, before)
     lines = _lines(seen, before, after, filled if mounted else None, minutes)
-    return lines, [*(f"at the end other: {name}" for name in wrong), *seen.lost, *seen.wrong, *_left(before, after)]
+    return lines, [*(f"at the end other: {name}" for name in wrong), *seen.lost, *seen.wrong, *left(before, after)]
 
 
 def _load(bench: Bench, port: int) -> clients.Load:
@@ -146,43 +134,6 @@ def _kill(server: Running, seen: clients.Seen, stop: threading.Event, pause: flo
 
 def _workers(server: Running) -> list[psutil.Process]:
     return [each for each in server.process.children() if "spawn_main" in " ".join(each.cmdline())]
-
-
-def _settled(server: Running, folder: Path, before: State | None = None) -> State:
-    """What the server holds once its connections have ended, and its descriptors and files are as few as before."""
-    deadline = monotonic() + SETTLED
-    while True:
-        sleep(1)
-        found = _state(server, folder)
-        as_before = before is None or not _left(before, found)
-        if monotonic() > deadline or (as_before and metric(server.port, "yololab_live_connections") == 0):
-            return found
-
-
-def _state(server: Running, folder: Path) -> State:
-    family = [server.process, *server.process.children(recursive=True)]
-    names = files(folder)
-    shared = [name for name in names if "yololab-metrics-" in name and name.endswith(".json")]
-    shared = [name for name in shared if not name.endswith("ended.json")]
-    return State(
-        sum(each.memory_info().rss for each in family) / 1e6,
-        sum(each.num_fds() for each in family),
-        sum(each.num_threads() for each in family),
-        [name for name in names if "yololab-metrics-" not in name],
-        len(shared),
-    )
-
-
-def _left(before: State, after: State) -> list[str]:
-    """What there is more of than before, a line each."""
-    left = [f"left: {name}" for name in sorted(set(after.files) - set(before.files))]
-    if after.memory > before.memory + MEMORY:
-        left.append(f"memory: {before.memory:.0f} MB before, {after.memory:.0f} MB after")
-    for name in ("descriptors", "threads", "metric_files"):
-        was, now = getattr(before, name), getattr(after, name)
-        if now > was:
-            left.append(f"{name.replace('_', ' ')}: {was} before, {now} after")
-    return left
 
 
 def _lines(seen: clients.Seen, before: State, after: State, filled: int | None, minutes: float) -> Lines:
