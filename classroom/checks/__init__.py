@@ -6,6 +6,8 @@ python -m classroom check server http://127.0.0.1:8001
 probe.py has what a check is written with, watched.py what keeps a student's app from spoiling the report.
 """
 
+import gc
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -53,6 +55,10 @@ def check(lesson: str, target: Any) -> Report:
         report.expect("the check runs to its end", "no error", crash(error), hint)
     if exercise:  # the check ended in an error
         record(exercise, report.lines[first:])
+    if not report.ok:
+        with warnings.catch_warnings():  # a coroutine that nobody has awaited: now, and not beneath a later cell
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            gc.collect()
     print(report)
     return report
 

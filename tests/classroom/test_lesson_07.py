@@ -1,6 +1,7 @@
 """Lesson 7's checks, both ways: the solutions pass; the skeletons and typical mistakes fail with the right hint."""
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -364,3 +365,19 @@ def test_the_skeleton_fails_and_the_solution_passes_in_one_process(number, name)
     assert not check(f"07.{number}", space[name]).ok
     exec(solution, space)
     assert check(f"07.{number}", space[name]).ok
+
+
+def test_a_missing_await_is_told_and_warns_of_nothing_later(capfd):
+    def make(slow):
+        app = FastAPI()
+
+        @app.get("/slow/{number}")
+        async def slow_route(number: int):
+            return {"result": asyncio.to_thread(slow, number)}
+
+        return app
+
+    assert not check("07.1", make).ok
+    gc.collect()  # a warning would fail this test
+    out, err = capfd.readouterr()
+    assert "an await is missing" in out and "never awaited" not in out + err
