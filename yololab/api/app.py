@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..errors import LabError
+from .bodies import BodyMiddleware
 from .docs import add_docs
 from .error_handlers import on_http_error, on_invalid_parameter, on_lab_error
 from .middleware import CROSS_ORIGIN_METHODS, EXPOSED, AccessMiddleware, KeyMiddleware
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=cast(Any, HANDLERS),
     )
     app.state.service = service
+    app.add_middleware(BodyMiddleware)
     app.add_middleware(KeyMiddleware, settings=settings)
     if settings.cors:
         app.add_middleware(

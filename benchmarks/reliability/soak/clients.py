@@ -183,3 +183,15 @@ def stalled(load: Load, stop: threading.Event, count: int) -> None:
         stop.wait(20)
         for each in held:
             each.close()
+
+
+def scraper(load: Load, seen: Seen, stop: threading.Event) -> None:
+    """Reads /metrics as Prometheus does."""
+    request = f"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{load.port}\r\n\r\n".encode()
+    while not stop.wait(1):
+        try:
+            with Connection(load.port) as connection:
+                if (status := connection.ask(request)[0]) != 200:
+                    seen.wrong.append(f"/metrics: {status}")
+        except OSError as error:
+            seen.note_lost(f"/metrics: {error!r}")

@@ -29,13 +29,13 @@ def settled(server: Running, folder: Path, before: State | None = None) -> State
     deadline = monotonic() + SETTLED
     while True:
         sleep(1)
-        found = _state(server, folder)
-        as_before = before is None or not left(before, found)
-        if monotonic() > deadline or (as_before and metric(server.port, "yololab_live_connections") == 0):
+        idle = metric(server.port, "yololab_live_connections") == 0  # asking also puts counters of the ended together
+        found = look(server, folder)
+        if monotonic() > deadline or (idle and (before is None or not left(before, found))):
             return found
 
 
-def _state(server: Running, folder: Path) -> State:
+def look(server: Running, folder: Path) -> State:
     family = [server.process, *server.process.children(recursive=True)]
     names = files(folder)
     shared = [name for name in names if "yololab-metrics-" in name and name.endswith(".json")]
