@@ -39,7 +39,7 @@ REFUSED = {  # name: status and a part of the sentence; all others are decoded
     "PNG, 19,000 empty chunks": (400, "chunks"),
     "PNG, chunks of one byte": (400, "chunks"),
     "PNG, 3.5 million empty deflate blocks": (413, "more bytes"),
-    "PNG, inflates to 2 GB": (413, "more bytes"),
+    "PNG, inflates to 200 MB": (413, "more bytes"),
     "WebP, 2 million empty chunks": (400, "parts"),
     "WebP, 200,000 frames of a pixel": (400, "parts"),
     "GIF, a million comments": (400, "blocks"),
