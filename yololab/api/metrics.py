@@ -22,7 +22,7 @@ def server_timing(seconds: dict[str, float]) -> str:
 class Metrics:
     """Counters of one app. After `share`, `text` sums those of all processes that share the folder.
 
-    Under servers that set PROMETHEUS_MULTIPROC_DIR (gunicorn, Ray) the package prometheus_client does the same.
+    Under servers that set PROMETHEUS_MULTIPROC_DIR the package prometheus_client does the same.
     """
 
     def __init__(self) -> None:
