@@ -1,4 +1,4 @@
-"""Does speed cost accuracy? python -m benchmarks.accuracy FOLDER: AP by engine, and with reduced-size decoding."""
+"""Does speed cost accuracy? python -m benchmarks.accuracy FOLDER: AP by size, by engine, by reduced-size decoding."""
 
 import argparse
 import json
@@ -9,9 +9,11 @@ import cv2
 
 from benchmarks.inputs import check_photos
 from training.evaluate import score
+from yololab.errors import BrokenModel
 from yololab.vision.detector import Detector
 from yololab.vision.images import decode, encode
 
+SIZES = (256, 320, 416)  # pixels; what a network is fed
 LARGER = 5  # times: COCO's photos become 3200 pixels wide
 
 
@@ -31,12 +33,25 @@ def enlarged(sample: Path, folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Average precision by engine, and with reduced-size decoding.")
-    parser.add_argument("sample", type=Path, help="a folder that `python -m benchmarks.photos` has made")
-    parser.add_argument("--models", nargs="+", default=["starter"], help="installed models (default: starter)")
-    options = parser.parse_args()
-    check_photos(options.sample / "images")
+def by_size(names: list[str], sample: Path) -> None:
+    """Print what each network finds at SIZES, and the CPU time of a picture on one thread: is its own size the best?"""
+    print("| model | fed, pixels | AP | AP50 | CPU ms |\n|---|---|---|---|---|")
+    for name in names:
+        own = Detector(name, "float32").size
+        for size in SIZES:
+            try:
+                detector = Detector(name, "float32", size=size, threads=1)
+            except BrokenModel:  # an ONNX file of a fixed size
+                continue
+            detector.measure()
+            result = score(detector, sample)
+            said = f"{size}, its own" if (size, size) == own else f"{size}"
+            cpu = detector.seconds * 1e3
+            print(f"| {name} | {said} | {result.ap:.3f} | {result.ap50:.3f} | {cpu:.1f} |", flush=True)
+
+
+def by_engine(names: list[str], sample: Path, large: Path) -> None:
+    """Print whether engines, and photos decoded at a part of their size, find the same."""
     print("| model | engine | photos | decoded | AP | AP50 |\n|---|---|---|---|---|---|")
 
     def row(name: str, engine: str, sample: Path, photos: str, small: bool) -> None:
@@ -44,13 +59,24 @@ def main() -> None:
         how = "at reduced size" if small else "whole"
         print(f"| {name} | {engine} | {photos} | {how} | {result.ap:.4f} | {result.ap50:.4f} |", flush=True)
 
-    with tempfile.TemporaryDirectory() as folder:
-        large = enlarged(options.sample, Path(folder))
-        for name in options.models:
-            for engine in ("opencv", "onnxruntime", "openvino"):
-                row(name, engine, options.sample, "as they are", small=False)
-            for small in (False, True):
-                row(name, "onnxruntime", large, f"{LARGER} times as large", small)
+    for name in names:
+        for engine in ("opencv", "onnxruntime", "openvino"):
+            row(name, engine, sample, "as they are", small=False)
+        for small in (False, True):
+            row(name, "onnxruntime", large, f"{LARGER} times as large", small)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Average precision by size, by engine, by reduced-size decoding.")
+    parser.add_argument("sample", type=Path, help="a folder that `python -m benchmarks.photos` has made")
+    parser.add_argument("--models", nargs="+", default=["starter"], help="installed models (default: starter)")
+    parser.add_argument("--sizes", action="store_true", help="by size only")
+    options = parser.parse_args()
+    check_photos(options.sample / "images")
+    by_size(options.models, options.sample)
+    if not options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            by_engine(options.models, options.sample, enlarged(options.sample, Path(folder)))
 
 
 if __name__ == "__main__":
