@@ -12,7 +12,7 @@ from .orientation import MAX_ENTRIES, entries
 __all__ = ["MAX_SCANS", "lean", "scans"]
 
 MAX_SCANS = 20  # libjpeg's own scripts have 10 for color and 18 for CMYK
-MAX_SEGMENTS = 2_000  # a photo with a film's worth of metadata has a few hundred
+MAX_SEGMENTS = 1_500  # a photo with a film's worth of metadata has a few hundred
 MAX_FILL = 16_384  # bytes between segments, which decoders read one by one
 MAX_TABLES = 65_536  # bytes; a script of 20 scans with tables of their own has some 4,000
 SPARE_BYTES, SPARE_SEGMENTS = 32_768, 64  # of metadata: what has more is copied without it

@@ -9,7 +9,7 @@ from .orientation import MAX_ENTRIES, entries
 __all__ = ["MAX_CHUNKS", "PNG_START", "lean"]
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-MAX_CHUNKS = 5_000  # each costs time, and encoders make them of 8 kB or more
+MAX_CHUNKS = 4_000  # each costs time, and encoders make them of 8 kB or more
 MAX_CRITICAL = 16  # chunks besides the data; a picture has three
 MANY = 3_000  # chunks of data; more are joined, since Pillow reads each on its own
 SPARE_BYTES = 32_768  # of metadata: what has more is copied without it
