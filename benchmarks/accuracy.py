@@ -9,9 +9,11 @@ import cv2
 
 from benchmarks.inputs import check_photos
 from training.evaluate import score
+from yololab.api.settings import Settings
 from yololab.errors import BrokenModel
 from yololab.vision.detector import Detector
 from yololab.vision.images import decode, encode
+from yololab.vision.models import Model, find
 
 SIZES = (256, 320, 416)  # pixels; what a network is fed
 LARGER = 5  # times: COCO's photos become 3200 pixels wide
@@ -33,37 +35,37 @@ def enlarged(sample: Path, folder: Path) -> Path:
     return folder
 
 
-def by_size(names: list[str], sample: Path) -> None:
+def by_size(models: list[Model], sample: Path) -> None:
     """Print what each network finds at SIZES, and the CPU time of a picture on one thread: is its own size the best?"""
     print("| model | fed, pixels | AP | AP50 | CPU ms |\n|---|---|---|---|---|")
-    for name in names:
-        own = Detector(name, "float32").size
+    for model in models:
+        own = model.input_size
         for size in SIZES:
             try:
-                detector = Detector(name, "float32", size=size, threads=1)
+                detector = Detector(model, "float32", size=size, threads=1)
             except BrokenModel:  # an ONNX file of a fixed size
                 continue
             detector.measure()
             result = score(detector, sample)
             said = f"{size}, its own" if (size, size) == own else f"{size}"
             cpu = detector.seconds * 1e3
-            print(f"| {name} | {said} | {result.ap:.3f} | {result.ap50:.3f} | {cpu:.1f} |", flush=True)
+            print(f"| {model.name} | {said} | {result.ap:.3f} | {result.ap50:.3f} | {cpu:.1f} |", flush=True)
 
 
-def by_engine(names: list[str], sample: Path, large: Path) -> None:
+def by_engine(models: list[Model], sample: Path, large: Path) -> None:
     """Print whether engines, and photos decoded at a part of their size, find the same."""
     print("| model | engine | photos | decoded | AP | AP50 |\n|---|---|---|---|---|---|")
 
-    def row(name: str, engine: str, sample: Path, photos: str, small: bool) -> None:
-        result = score(Detector(name, engine), sample, small)
+    def row(model: Model, engine: str, sample: Path, photos: str, small: bool) -> None:
+        result = score(Detector(model, engine), sample, small)
         how = "at reduced size" if small else "whole"
-        print(f"| {name} | {engine} | {photos} | {how} | {result.ap:.4f} | {result.ap50:.4f} |", flush=True)
+        print(f"| {model.name} | {engine} | {photos} | {how} | {result.ap:.4f} | {result.ap50:.4f} |", flush=True)
 
-    for name in names:
+    for model in models:
         for engine in ("opencv", "onnxruntime", "openvino"):
-            row(name, engine, sample, "as they are", small=False)
+            row(model, engine, sample, "as they are", small=False)
         for small in (False, True):
-            row(name, "onnxruntime", large, f"{LARGER} times as large", small)
+            row(model, "onnxruntime", large, f"{LARGER} times as large", small)
 
 
 def main() -> None:
@@ -73,10 +75,11 @@ def main() -> None:
     parser.add_argument("--sizes", action="store_true", help="by size only")
     options = parser.parse_args()
     check_photos(options.sample / "images")
-    by_size(options.models, options.sample)
+    models = [find(name, Settings().model_folders) for name in options.models]
+    by_size(models, options.sample)
     if not options.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            by_engine(options.models, options.sample, enlarged(options.sample, Path(folder)))
+            by_engine(models, options.sample, enlarged(options.sample, Path(folder)))
 
 
 if __name__ == "__main__":

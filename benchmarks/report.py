@@ -115,6 +115,6 @@ def _plot(record: Record) -> None:
         panel.set_title(group, loc="left", fontsize=10, fontweight="bold")
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(length=0)
-    panels[1].set_xlabel("answers a second: JSON for 640 px photos, 8 clients; more is better")
+    panels[1].set_xlabel("answers a second (JSON, 640 px photos, 8 clients)")
     figure.savefig(HERE / "results.png", dpi=110)
     plt.close(figure)
