@@ -143,6 +143,7 @@ def started(contender: Contender, cfg: Path, photo: bytes) -> Iterator[Running]:
                         "YOLOLAB_KEEP": "0", "YOLOLAB_QUEUE": "256", "PYTHONPATH": str(ROOT),
                         "RAY_USAGE_STATS_ENABLED": "0", "BENTOML_DO_NOT_TRACK": "true",
                         **dict(contender.env)}  # fmt: skip
+    (ROOT / "build").mkdir(exist_ok=True)
     log = (ROOT / "build" / f"bench-{contender.module}.log").open("w")
     began = perf_counter()
     child = subprocess.Popen(contender.command(port, cfg), env=env, stdout=log, stderr=log, start_new_session=True)

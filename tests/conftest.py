@@ -29,6 +29,7 @@ SLOW = (
     "serving/test_cluster.py",
     "serving/test_deploy.py",
     "serving/test_jupyter_proxy.py",
+    "serving/test_sharing.py",
     "serving/test_workers.py",
     "training/",
 )

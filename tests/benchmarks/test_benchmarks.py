@@ -82,6 +82,7 @@ def test_a_model_at_another_size_is_the_same_network(tmp_path, monkeypatch):
     assert Detector(copy, "onnxruntime")(picture, 0.3) == Detector("starter", "onnxruntime", size=416)(picture, 0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lever", ["nothing", "in-place", "simplejpeg", "uvloop"])
 def test_a_lever_that_is_taken_away_changes_no_detection(lever, port, monkeypatch):
     contender = contenders.Contender("", contenders.LEVERS, "without", contenders.OURS, options=(lever,))
