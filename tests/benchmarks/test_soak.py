@@ -34,3 +34,11 @@ def test_a_short_soak_ends_as_it_began():
 )  # fmt: skip
 def test_what_is_left_is_said(after, said):
     assert left(STATE, STATE) == [] and left(STATE, replace(STATE, **after)) == [said]
+
+
+def test_a_short_soak_is_judged_by_answers_and_files():
+    grown = replace(STATE, memory=900, descriptors=99, threads=99)
+    assert left(STATE, grown, steady=False) == []
+    assert left(STATE, replace(grown, files=["a", "b"], metric_files=3), steady=False) == [
+        "left: b", "metric files: 2 before, 3 after",
+    ]  # fmt: skip

@@ -49,12 +49,15 @@ def look(server: Running, folder: Path) -> State:
     )
 
 
-def left(before: State, after: State) -> list[str]:
-    """What there is more of than before, a line each."""
+def left(before: State, after: State, steady: bool = True) -> list[str]:
+    """What there is more of than before, a line each.
+
+    steady: the server has run long enough for its memory, descriptors and threads to count, too.
+    """
     lines = [f"left: {name}" for name in sorted(set(after.files) - set(before.files))]
-    if after.memory > before.memory + MEMORY:
+    if steady and after.memory > before.memory + MEMORY:
         lines.append(f"memory: {before.memory:.0f} MB before, {after.memory:.0f} MB after")
-    for name in ("descriptors", "threads", "metric_files"):
+    for name in ("descriptors", "threads", "metric_files") if steady else ("metric_files",):
         was, now = getattr(before, name), getattr(after, name)
         if now > was:
             lines.append(f"{name.replace('_', ' ')}: {was} before, {now} after")
