@@ -78,8 +78,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="yololab-metrics-", ignore_cleanup_errors=True) as metrics:
         serve.run(application({"replicas": options.replicas, "metrics": metrics}), name="yolo-lab", route_prefix="/")
         print(f"Try it: http://{Settings().host}:{options.port}/docs", flush=True)
+        stop = threading.Event()
+        for each in (signal.SIGINT, signal.SIGTERM):  # in place of Ray's own handlers, which end the process at once
+            signal.signal(each, lambda number, frame: stop.set())
         try:
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            while not stop.wait(0.5):  # a signal that another thread gets does not interrupt a wait without limit
+                pass
         finally:
             serve.shutdown()
             ray.shutdown()
