@@ -21,6 +21,7 @@ from yololab.api.settings import Settings
 from yololab.errors import LabError
 from yololab.vision.candidates import every_class
 from yololab.vision.detector import NMS_THRESHOLD, Detector
+from yololab.vision.engines.fast import onnxruntime_runs
 from yololab.vision.images import decode
 from yololab.vision.machine import cores
 from yololab.vision.models import find
@@ -57,15 +58,8 @@ def disagreements(one: Detector, other: Detector, pictures: dict[str, np.ndarray
 
 def session(detector: Detector, engine: str) -> Run:
     """The network of a Darknet model for batches of any length."""
-    import onnxruntime
-
-    network = network_of(detector.model, detector.size)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = cores()
-    content = network.file if isinstance(network.file, bytes) else str(network.file)
-    ready = onnxruntime.InferenceSession(content, options, [PROVIDERS[engine]])
-    return lambda pictures: np.asarray(ready.run(list(network.outputs), {network.input: pictures})[0])
+    run, _ = onnxruntime_runs(network_of(detector.model, detector.size), cores(), PROVIDERS[engine])
+    return lambda pictures: run(pictures)[0]
 
 
 @contextmanager
