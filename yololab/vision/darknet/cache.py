@@ -40,14 +40,16 @@ def converted(model: Model, size: tuple[int, int], folder: Path | None = None) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)  # nobody ever reads half a file
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+            unfinished = Path(file.name)
+        try:
+            with unfinished.open("wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            unfinished.replace(path)  # nobody ever reads half a file; Windows renames only what is closed
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
     except OSError as error:
         logger.warning("the converted network is not kept in %s: %s", folder, error)
         return content
