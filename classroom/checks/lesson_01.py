@@ -16,7 +16,7 @@ LENGTH = "count the bytes that you send, not the characters of the text: they di
 
 def by_hand(report: Report, write: Callable) -> None:
     """write(method, target, host, text) -> the bytes of a request."""
-    host, word = f"{token_hex(4)}.example:8000", token_hex(4)
+    host, word = f"{token_hex(4)}.example:8000", f"w{token_hex(4)}"
     cases = [("GET", f"/cameras/{word}?limit=5", ""), ("POST", f"/notes?by={word}", f"{word} 3 °C")]
     for method, target, text in cases:
         data = write(method, target, host, text)

@@ -52,7 +52,7 @@ def refused(answer: Answer, what: str, loc: list) -> Answer:
 
 def by_hand(report: Report, target: Any) -> None:
     """An ASGI function with GET /hello?name= and POST /length, and JSON for whatever else is sent."""
-    word = token_hex(4)
+    word = f"w{token_hex(4)}"
     with served(report, target) as api:
         missing = 'if scope["path"] == "/hello" and scope["method"] == "GET": set status and data'
         hint = (

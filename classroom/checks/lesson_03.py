@@ -30,7 +30,7 @@ def cameras(report: Report, target: Any) -> None:
         for method in ("GET", "DELETE"):
             absent = f"there is no route for {method} /cameras/{{name}} yet"
             hint = "let find() raise, and answer with a function under @camera_app.exception_handler(UnknownCamera)"
-            answer = api.request(method, f"/cameras/{(name := token_hex(4))}", hint=hint)
+            answer = api.request(method, f"/cameras/{(name := f'w{token_hex(4)}')}", hint=hint)
             answer.expect(404, f"{method} of an unknown camera", hints={405: absent})
             known = Such("the sorted names", lambda names: public["name"] in names and names == sorted(names))
             body = {"detail": Such(f"a text with {name}", lambda text, name=name: name in text), "known": known}

@@ -28,7 +28,7 @@ ERROR = "an error is a new response, without the headers of a dependency: add th
 
 def request_log(report: Report, target: Any) -> None:
     """One JSON line with method, path, status, ms and id for each request; the id in X-Request-ID as well."""
-    word = token_hex(4)
+    word = f"w{token_hex(4)}"
     cases = [("GET", "/wait/40", 200), ("GET", f"/{word}", 404), ("POST", "/wait/1", 405)]
     cases += [("GET", f"/wait/{word}%0A{word}", 422), ("GET", f"/divide/{random.randint(1, 99)}/0?x={word}", 500)]
     with served(report, target) as api:

@@ -44,7 +44,7 @@ class Backend:
 
 def balancer(report: Report, make: Callable) -> None:
     """make(targets): an app whose GET /{path} goes to the targets in turn and leaves out those that are gone."""
-    word, rounds = token_hex(4), randint(2, 4)
+    word, rounds = f"w{token_hex(4)}", randint(2, 4)
     with ExitStack() as stack:
         backends = [Backend(number) for number in (1, 2, 3)]
         for each in backends:

@@ -17,7 +17,8 @@ PICTURES, WAIT, DIVIDE = "/pictures/{number}", "/wait/{ms}", "/divide/{a}/{b}"
 
 def metrics_api(report: Report, target: Any) -> None:
     """requests_total{route,status} and request_seconds{route}: exact, in seconds, with templates as routes."""
-    word, ids = token_hex(6), random.sample(range(10**6, 10**9), 50)
+    # with a letter: twelve hexadecimal digits may all be decimal ones, and then they are a number
+    word, ids = f"w{token_hex(6)}", random.sample(range(10**6, 10**9), 50)
     with served(report, target) as api:
         hint = "a route /metrics that answers the text itself, not JSON of it: Response(prom.generate_latest(registry))"
         api.get("/metrics", hint=hint).require(200)
@@ -34,7 +35,7 @@ def metrics_api(report: Report, target: Any) -> None:
         report.require("requests_total after some traffic", counts, _settled(api, before, counts), hint)
         _check_histogram(report, before, *_scrape(api))
         before, _ = _scrape(api)
-        for path in [f"/pictures/{each}" for each in ids[20:]] + [f"/{token_hex(6)}" for _ in range(30)]:
+        for path in [f"/pictures/{each}" for each in ids[20:]] + [f"/w{token_hex(6)}" for _ in range(30)]:
             api.get(path)
         new = [labels for _, labels in _scrape(api)[0].keys() - before.keys() if ("route", "/metrics") not in labels]
         hint = "a series stays for ever: nothing that a client types may be a label, and all lost paths share one route"

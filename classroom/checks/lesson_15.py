@@ -53,7 +53,7 @@ def traced(report: Report, make_front: Callable[[str], Any]) -> None:
 
 
 def _check_trace(api: Probe, backend: _Backend) -> None:
-    report, names = api.report, iter(token_hex(4) for _ in range(99))
+    report, names = api.report, iter(f"w{token_hex(4)}" for _ in range(99))
 
     def ask(given: str | None, name: str = "") -> tuple[Answer, str]:
         """The answer to a request with this traceparent, and the one that the backend got."""

@@ -24,7 +24,7 @@ class _Model:
 
     def __init__(self) -> None:
         self.may_load, self.may_answer, self.working = Event(), Event(), Event()
-        self.labels, self.notes = [token_hex(3), token_hex(3)], []
+        self.labels, self.notes = [f"w{token_hex(3)}", f"w{token_hex(3)}"], []
 
     def load(self) -> "_Model":
         self.may_load.wait(SECONDS)

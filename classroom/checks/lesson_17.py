@@ -72,7 +72,7 @@ def keys(report: Report, folder: Any) -> None:
 def logs(report: Report, folder: Any) -> None:
     """A line of JSON for each request on standard output, with the id that the response names."""
     with project(report, folder) as (api, key, service):
-        word = token_hex(4)
+        word = f"w{token_hex(4)}"
         sent = [api.get("/health"), _pay(api, key, LUNCH | {"amount": 4321.25}), _pay(api, {}, LUNCH),
                 _pay(api, key, {}), api.get(f"/nothing/{word}")]  # fmt: skip
         ids = [answer.headers.get("x-request-id", "") for answer in sent]
