@@ -74,7 +74,6 @@ CONTENDERS = [
     Contender("BentoML", EQUAL, "bentoml_", JSON, form=False, package="bentoml"),
     Contender("Ray Serve", EQUAL, "ray_", JSON, form=False, package="ray"),
     replace(without, name=f"at {CVLIB_SIZE} pixels", size=CVLIB_SIZE, options=("nothing",)),
-    replace(without, name="work handed to threads", options=("in-place",)),
     replace(without, name="JPEG by Pillow", options=("simplejpeg",)),
     replace(without, name="asyncio and h11", options=("uvloop",)),
     replace(without, name="OpenCV's engine", options=("nothing",), env=(WORKERS, ("YOLOLAB_ENGINE", "opencv"))),

@@ -11,12 +11,9 @@ if LEVER == "uvloop":
     sys.modules |= {"uvloop": None, "httptools": None}  # as if they were not installed
 
 from yololab.__main__ import main  # noqa: E402
-from yololab.api.service import DetectionService  # noqa: E402
 from yololab.vision import pixels  # noqa: E402
 
-if LEVER == "in-place":
-    DetectionService.in_place = lambda self, options, needs: False
-elif LEVER == "simplejpeg":
+if LEVER == "simplejpeg":
     pixels.of_jpeg = lambda data, image, part, strict: None
 elif LEVER not in ("uvloop", "nothing"):
     sys.exit(f"error: there is no lever {LEVER!r}")

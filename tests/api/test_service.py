@@ -18,8 +18,6 @@ from yololab.api import service as module
 from yololab.api.service import Options
 from yololab.api.settings import Settings
 from yololab.errors import WrongSetting
-from yololab.vision.cost import Cost
-from yololab.vision.machine import cores
 
 APPLE = (IMAGES / "apple.jpg").read_bytes()
 
@@ -198,28 +196,3 @@ def test_a_request_that_has_begun_is_finished_in_a_stop():
         stopper.join(60)
     finally:
         server.stop()
-
-
-def test_one_core_does_what_is_quick_on_the_event_loop_and_nothing_else(monkeypatch):
-    with ready_client(keep=False, workers=cores()) as client:
-        service = wait_ready(client).app.state.service
-        detector, threads, process = service.detectors["starter"], [], service.process
-
-        def noted(*arguments):
-            threads.append(threading.current_thread().name)
-            return process(*arguments)
-
-        def in_pool():
-            return threads[-1].startswith("yololab-work")
-
-        assert service.threads == 1 and detector.seconds < 60, "it was measured when it was loaded"
-        monkeypatch.setattr(service, "process", noted)
-        detector.seconds = 0.001
-        quick = client.post("/v1/detections", files={"file": APPLE})
-        assert quick.status_code == 200 and not in_pool()
-        client.post("/v1/detections", files={"file": APPLE[:-2]})
-        assert in_pool(), "a file that is not whole may take several passes"
-        detector.seconds = 0.2
-        assert client.post("/v1/detections", files={"file": APPLE}).json() == quick.json() and in_pool()
-        with service.budget.share(service.budget.total - 1):
-            assert not service.in_place(Options("starter"), lambda: Cost(2, True)), "memory for it is not free"

@@ -83,7 +83,7 @@ def test_a_model_at_another_size_is_the_same_network(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lever", ["nothing", "in-place", "simplejpeg", "uvloop"])
+@pytest.mark.parametrize("lever", ["nothing", "simplejpeg", "uvloop"])
 def test_a_lever_that_is_taken_away_changes_no_detection(lever, port, monkeypatch):
     contender = contenders.Contender("", contenders.LEVERS, "without", contenders.OURS, options=(lever,))
     asked = [prepare(port, contenders.OURS["json"], photo, form=True) for photo in PHOTOS]

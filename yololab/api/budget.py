@@ -19,10 +19,6 @@ class Budget:
         """Bytes that are taken now."""
         return self.total - self._free
 
-    def has(self, count: int) -> bool:
-        """Whether `share(count)` would not wait now."""
-        return not self._waiting and self._free >= min(count, self.total)
-
     @contextmanager
     def share(self, count: int) -> Iterator[None]:
         """Take `count` bytes while the block runs, once they are free; more than all of them is all of them."""

@@ -40,7 +40,6 @@ class RequestQueue:
         self._started: list[float] = []  # when the work that runs now was started, oldest first
         self._free = asyncio.Semaphore(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, "yololab-work")
-        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -63,15 +62,8 @@ class RequestQueue:
         if self._admitted >= self._limit:
             raise self._busy()
 
-    async def run(
-        self,
-        work: Callable[[], T],
-        disconnected: Callable[[], Awaitable[bool]],
-        in_place: Callable[[], bool] = lambda: False,
-    ) -> tuple[T, float]:
+    async def run(self, work: Callable[[], T], disconnected: Callable[[], Awaitable[bool]]) -> tuple[T, float]:
         """`work()` in a thread: its result, and the seconds that it waited.
-
-        in_place: asked when its turn comes; where it is true, the event loop's own thread does the work.
 
         Raises Busy where no place is left or its turn does not come within the deadline, ClientDisconnected where
         `disconnected()` is true when its turn comes: then nothing is computed. Raises NotReady once the queue is closed
@@ -87,7 +79,7 @@ class RequestQueue:
                 waited = perf_counter() - arrived
                 if waits and await disconnected():
                     raise ClientDisconnected
-                result = self._here(work) if in_place() else await self._submit(work)
+                result = await self._submit(work)
         return result, waited
 
     @contextmanager
@@ -110,13 +102,7 @@ class RequestQueue:
         try:
             yield
         finally:
-            # one round of the loop later, so that between two pieces of work in place it looks at its connections
-            asyncio.get_running_loop().call_soon(self._free.release)
-
-    def _here(self, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise NotReady(STOPPING)
-        return self._timed(work)
+            self._free.release()
 
     def _submit(self, work: Callable[[], T]) -> Future[T]:
         try:
@@ -142,5 +128,4 @@ class RequestQueue:
 
     def close(self) -> None:
         """Start no more work, and return at once: waiting for a picture that hangs in its thread would never end."""
-        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)

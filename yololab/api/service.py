@@ -5,7 +5,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from time import monotonic, perf_counter
 from typing import TypeVar
 
@@ -14,7 +13,7 @@ from fastapi import FastAPI
 
 from ..detections import Detection
 from ..errors import BrokenModel, LabError, NotReady
-from ..vision.cost import Cost, cost
+from ..vision.cost import memory_of
 from ..vision.detector import NMS_THRESHOLD
 from ..vision.detectors import Detectors
 from ..vision.explain import Explanation, explain
@@ -31,7 +30,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY = 10  # seconds between two looks at the files of the default model
-IN_PLACE = 0.025  # seconds that a network may take whose work is done on the event loop
 NOTHING = np.empty((0, 0, 3), np.uint8)
 LOADING = "The model is still loading. Try again in a second."
 
@@ -187,37 +185,20 @@ class DetectionService:
         Raises what `process` raises, Busy and ClientDisconnected.
         """
 
-        @cache
-        def needs() -> Cost:
-            return cost(data, max(self.detectors[options.model].size), options.draw)
-
         def work() -> tuple[T, Result]:
-            with self.budget.share(needs().memory):
+            with self.budget.share(memory_of(data, max(self.detectors[options.model].size), options.draw)):
                 result = self.process(data, options)
                 with timed(result.seconds, "encode"):
                     rendered = render(result)
             return rendered, replace(result, picture=NOTHING)  # its memory is not to wait for the event loop
 
-        (rendered, result), waited = await self.queue.run(work, disconnected, lambda: self.in_place(options, needs))
+        (rendered, result), waited = await self.queue.run(work, disconnected)
         seconds = {"queue": waited, **result.seconds}
         for stage, spent in seconds.items():
             self.metrics.stage.labels(stage).observe(spent)
         for detection in result.detections:
             self.metrics.detections.labels(result.model, result.version, detection.label).inc()
         return rendered, seconds
-
-    def in_place(self, options: Options, needs: Callable[[], Cost]) -> bool:
-        """Whether the event loop's thread is to do the work itself, which spares handing it to another thread.
-
-        Where this process has one core, for what is sure to be done soon: a quick network that is loaded, a picture
-        that is quick to decode, and memory for it. All else would keep /health waiting.
-        """
-        if self.threads > 1 or options.explain_from is not None:
-            return False
-        detector = self.detectors.ready(options.model)
-        if detector is None or detector.seconds > IN_PLACE:
-            return False
-        return needs().quick and self.budget.has(needs().memory)
 
     def keep(self, picture: bytes, media_type: str) -> None:
         """Keep a copy of an annotated picture, where the settings want one; a failure is counted."""

@@ -1,9 +1,7 @@
 """The middle stage: a picture to a list of detections."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 
@@ -61,7 +59,6 @@ class Detector:
         self.version = self.model.sha256()[:12]
         self.size = self.model.input_size if size is None else _checked(size)
         self.class_agnostic = class_agnostic
-        self.seconds = math.inf
         if class_agnostic:
             from .engines.opencv import OpenCVEngine
 
@@ -95,21 +92,6 @@ class Detector:
         boxes = boxes.clip(0, (*size, *size))
         kept_values = zip(found.classes[kept].tolist(), found.scores[kept].tolist(), boxes.tolist(), strict=True)
         return [Detection(self.labels[index], min(score, 1.0), tuple(box)) for index, score, box in kept_values]
-
-    def measure(self) -> None:
-        """Note in `seconds` the CPU time that a picture takes: the least of three, or of what a second allows.
-
-        CPU time, since others may be at work on this machine while a model is loaded.
-        """
-        picture = np.zeros((*self.size[::-1], 3), np.uint8)
-        self(picture)  # the first one is slower
-        began = process_time()
-        for _ in range(3):
-            start = process_time()
-            self(picture)
-            self.seconds = min(self.seconds, process_time() - start)
-            if process_time() - began > 1:
-                break
 
     def effective(self, nms_threshold: float) -> float:
         """The threshold that suppression takes: 1, which suppresses nothing, where the network has done it."""

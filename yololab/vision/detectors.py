@@ -29,10 +29,6 @@ class Detectors:
         """The detector called `name` where it has been loaded."""
         return self._loaded[name][0] if name in self._loaded else None
 
-    def ready(self, name: str) -> Detector | None:
-        """The detector called `name` where nothing is left to load: its files have not changed."""
-        return self._current(name)
-
     def is_outdated(self, name: str) -> bool:
         """Whether the detector called `name` is loaded, and its files have changed since."""
         return name in self._loaded and self._current(name) is None
@@ -49,8 +45,6 @@ class Detectors:
                 return self._used(name, detector)
             state = _state(model)  # before it is read: what changes meanwhile is noticed at the next use
             detector = Detector(model, self._engine, threads=self._threads)
-            if self._threads == 1:  # only then may a server work in place, and ask how quick it is
-                detector.measure()
             self._loaded[name] = detector, state
             return self._used(name, detector)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..errors import BadImage, TooLarge
 from .orientation import MAX_ENTRIES, entries
 
-__all__ = ["MAX_SCANS", "lean", "scans"]
+__all__ = ["MAX_SCANS", "lean"]
 
 MAX_SCANS = 20  # libjpeg's own scripts have 10 for color and 18 for CMYK
 MAX_SEGMENTS = 1_500  # a photo with a film's worth of metadata has a few hundred
@@ -58,16 +58,6 @@ def segments(data: bytes) -> Iterator[Segment]:
             room = _room(data[found.end() + 2 : place])
         in_scan = marker == SOS or (in_scan and marker in (TEM, SOI))  # the picture's own bytes follow
     yield Segment(0, len(data), len(data), max(0, len(data) - place), in_scan)
-
-
-def scans(data: bytes, most: int) -> int:
-    """The scans (SOS markers) of a JPEG up to its end, at most `most` + 1."""
-    count = 0
-    for each in segments(data):
-        count += each.marker == SOS
-        if count > most:
-            break
-    return count
 
 
 def lean(data: bytes) -> bytes:

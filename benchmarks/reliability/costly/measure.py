@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks.reliability.bench import Bench, Lines
 from yololab.errors import LabError
-from yololab.vision.cost import cost
+from yololab.vision.cost import memory_of
 from yololab.vision.images import decode, give_back_memory
 
 from .corpus import corpus, ordinary
@@ -37,7 +37,7 @@ class Taken:
 def work(data: bytes) -> str:
     """What a request does with a file before the network; the sentence where it is refused."""
     try:
-        cost(data, NETWORK, draw=False)
+        memory_of(data, NETWORK, draw=False)
         decode(data)
     except LabError as error:
         return str(error)

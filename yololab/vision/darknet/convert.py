@@ -5,16 +5,16 @@ of the first convolution, batch normalization in those of each, and the arithmet
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from ...errors import BrokenModel
 from . import heads
 from .cfg import Section, absolute, sections
 from .layers import Layer, padding, strides
+from .nodes import Nodes
 from .plan import Plan, header, plan
 
 __all__ = ["EPSILON", "absolute", "sections", "to_onnx"]  # what others take from here
@@ -48,11 +48,12 @@ class _Output:
     height: int
 
 
-class Graph:
+class Graph(Nodes):
+    """The nodes of a whole network."""
+
     def __init__(self, network: Plan, numbers: np.ndarray) -> None:
-        self.plan, self.numbers, self.used, self.size = network, numbers, 0, network.size
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        super().__init__(network.size)
+        self.plan, self.numbers, self.used = network, numbers, 0
         self.outputs: list[_Output] = []
         self.heads: list[str] = []
 
@@ -69,22 +70,6 @@ class Graph:
         rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", None, 5 + self.plan.classes])
         graph = helper.make_graph(self.nodes, "darknet", [pictures], [rows], self.constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-
-    def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Append a node; the name of its output."""
-        output = output or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
-        return output
-
-    def split(self, source: str, lengths: str, names: list[str]) -> list[str]:
-        """Cut the last of three axes into parts; `names`, which they get."""
-        self.nodes.append(helper.make_node("Split", [source, lengths], names, axis=2))
-        return names
-
-    def constant(self, value: object, dtype: type = np.float32) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
-        return name
 
     def take(self, *shape: int) -> np.ndarray:
         """The next numbers of the .weights file, float64 of this shape."""

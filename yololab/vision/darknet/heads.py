@@ -1,17 +1,13 @@
 """Darknet's activations and heads as nodes of an ONNX graph; a head says what the last convolution before it means."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .cfg import Section
 from .layers import Layer, chosen_anchors
-
-if TYPE_CHECKING:
-    from .convert import Graph
+from .nodes import Nodes
 
 
-def activate(graph: "Graph", name: str, options: Section) -> str:
+def activate(graph: Nodes, name: str, options: Section) -> str:
     """The activation that a layer's options ask for, one of `darknet_plan.ACTIVATIONS`."""
     match activation := options.get("activation", "linear"):
         case "linear":
@@ -34,7 +30,7 @@ def activate(graph: "Graph", name: str, options: Section) -> str:
             return graph.add("Mul", name, graph.add("Tanh", graph.add("Softplus", name)))
 
 
-def yolo(graph: "Graph", layer: Layer, source: str) -> str:
+def yolo(graph: Nodes, layer: Layer, source: str) -> str:
     """Redmon and Farhadi 2018, section 2.1; with new_coords Wang, Bochkovskiy and Liao 2021 (Scaled-YOLOv4)."""
     options = layer.options
     anchors = np.array(options.decimals("anchors")).reshape(-1, 2)[chosen_anchors(options)]
@@ -54,7 +50,7 @@ def yolo(graph: "Graph", layer: Layer, source: str) -> str:
     return graph.add("Concat", center, size, objectness, scores, axis=2)
 
 
-def region(graph: "Graph", layer: Layer, source: str) -> str:
+def region(graph: Nodes, layer: Layer, source: str) -> str:
     """Redmon and Farhadi 2017 (YOLO9000), section 2: anchors in cells, and a softmax over the classes."""
     options = layer.options
     anchors = np.array(options.decimals("anchors")).reshape(-1, 2)
@@ -68,7 +64,7 @@ def region(graph: "Graph", layer: Layer, source: str) -> str:
     return graph.add("Concat", center, size, objectness, graph.add("Mul", probabilities, objectness), axis=2)
 
 
-def _split(graph: "Graph", layer: Layer, source: str, anchors: int) -> list[str]:
+def _split(graph: Nodes, layer: Layer, source: str, anchors: int) -> list[str]:
     """The columns of a head: centers, sizes, objectness, classes; cells first, then anchors, as Darknet counts."""
     columns, cells = 5 + layer.options.number("classes"), layer.width * layer.height
     split = graph.add("Reshape", source, graph.constant([0, anchors, columns, cells], np.int64))
@@ -79,7 +75,7 @@ def _split(graph: "Graph", layer: Layer, source: str, anchors: int) -> list[str]
     return graph.split(rows, lengths, names)
 
 
-def _centers(graph: "Graph", layer: Layer, center: str, anchors: int, stretch: float) -> str:
+def _centers(graph: Nodes, layer: Layer, center: str, anchors: int, stretch: float) -> str:
     """Offsets within a cell to fractions of the picture."""
     sides, cells = np.array([layer.width, layer.height]), layer.width * layer.height
     grid = np.stack(np.meshgrid(np.arange(layer.width), np.arange(layer.height)), -1).reshape(1, -1, 1, 2)
