@@ -1,13 +1,14 @@
 """The bytes of bodies that arrive at the same time are bounded, and are free again once each is answered."""
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import requests
 from helpers import IMAGES, wait_for
 
 from yololab import create_app, serve
+from yololab.api import bodies
 from yololab.api.bodies import BodyMiddleware
 from yololab.api.settings import Settings
 
@@ -58,6 +59,29 @@ def test_more_than_there_is_room_for_is_answered_503_and_the_room_comes_back(ser
         small = requests.post(f"{server.url}/v1/detections", files={"file": PICTURE}, timeout=60)
         assert small.status_code == 200 and small.json()["detections"]
     wait_for(lambda: bound.free == ROOM, "the room")
+
+
+@pytest.mark.parametrize(("size", "expected"), [(4000, b"200"), (10, b"408")])
+def test_a_slow_body_has_more_time_as_long_as_it_comes(size, expected, monkeypatch):
+    """Parts that come at ten times the least rate and at a fortieth of it, for longer than `timeout` both."""
+    monkeypatch.setattr(bodies, "LEAST_RATE", 2000)
+    server = serve(create_app(Settings(keep=False, upload_timeout=1)), port=0)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+            head = b"POST /v1/detections HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n" % len(PICTURE)
+            client.sendall(head + b"Content-Type: image/jpeg\r\n\r\n")
+            client.settimeout(0.2)  # for so long it waits for the answer between two parts
+            answer = b""
+            for start in range(0, len(PICTURE), size):
+                client.sendall(PICTURE[start : start + size])
+                with suppress(TimeoutError):
+                    answer = client.recv(2**16)
+                    break
+            client.settimeout(60)
+            answer = answer or client.recv(2**16)
+            assert answer.split()[1] == expected
+    finally:
+        server.stop()
 
 
 def test_what_is_answered_is_counted_no_more(served):

@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=cast(Any, HANDLERS),
     )
     app.state.service = service
-    app.add_middleware(BodyMiddleware)
+    app.add_middleware(BodyMiddleware, timeout=settings.upload_timeout)
     app.add_middleware(KeyMiddleware, settings=settings)
     if settings.cors:
         app.add_middleware(

@@ -1,6 +1,5 @@
 """What a detection route takes, and what is refused before its body is read."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -13,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from ..errors import Late, NotReady, Refused
+from ..errors import NotReady, Refused
 from ..vision.detector import NMS_THRESHOLD
 from ..vision.models import installed
 from .forms import FORM, RAW, Sent, check_content_type, only_picture, read_form, with_parameters
@@ -133,14 +132,9 @@ class DetectionRoute(APIRoute):
     async def _read(self, request: Request, is_form: bool) -> Sent:
         settings = service_of(request).settings
         try:
-            async with asyncio.timeout(settings.upload_timeout):
-                if is_form:
-                    return await read_form(request, self.field, body_limit(settings))
-                return Sent([("", await request.body())])
-        except TimeoutError:
-            raise Late(
-                f"The body did not arrive within {settings.upload_timeout:g} s. Send it again, or a smaller picture."
-            ) from None
+            if is_form:
+                return await read_form(request, self.field, body_limit(settings))
+            return Sent([("", await request.body())])
         except OSError as error:
             logger.error("an upload could not be stored: %s", error)
             raise NotReady("The server has no room for large uploads now: its disk is full.") from error

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 
     extras: Annotated[tuple[str, ...], NoDecode] = Field((), description="optional routes, separated by commas")
     upload_timeout: float = Field(
-        60, gt=0, description="seconds that a body may take to arrive; then it is answered 408"
+        60, gt=0, description="seconds that a body may take to arrive, and one more for each 64 KiB; then 408"
     )
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
     max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
