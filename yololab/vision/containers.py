@@ -8,8 +8,9 @@ from typing import NamedTuple
 from ..errors import BadImage, TooLarge
 from .jpeg import MAX_SCANS
 from .orientation import MAX_ENTRIES
+from .vp8l import MAX_TILES, prefix_tiles
 
-__all__ = ["WebP", "check_tiff", "lean_gif", "read_webp"]
+__all__ = ["WebP", "check_lossless", "check_tiff", "lean_gif", "read_webp"]
 
 MAX_BLOCKS = 10_000  # chunks of a WebP, a frame each; blocks of a GIF before its first picture
 CODED = 65_536  # bytes that a picture may have beside those of its pixels
@@ -21,7 +22,10 @@ SAVE_ANEW = "Open it in a picture viewer and save it anew."
 
 
 class WebP(NamedTuple):
-    """The first picture of a WebP as a still file, its size and where it lies on the canvas, pixels; Exif and XMP."""
+    """The first picture of a WebP as a still file, its size and where it lies on the canvas, pixels; Exif and XMP.
+
+    lossless: the losslessly coded streams of it, of which there are at most two; one of lossy pictures may be alpha.
+    """
 
     still: bytes
     size: tuple[int, int]
@@ -29,6 +33,7 @@ class WebP(NamedTuple):
     place: tuple[int, int]
     exif: bytes
     xmp: bytes
+    lossless: list[memoryview]
 
 
 def read_webp(data: bytes) -> WebP:
@@ -56,7 +61,17 @@ def read_webp(data: bytes) -> WebP:
     if len(parts.get(b"VP8 ", b"")) > CODED + size[0] * size[1]:
         raise TooLarge(f"The WebP has more bytes than its pixels need. {SAVE_ANEW}")
     exif, xmp = (bytes(parts.get(kind, b"")) for kind in (b"EXIF", b"XMP "))
-    return WebP(_still(parts, size) if frame else data, size, canvas or size, place, exif, xmp)
+    lossless = [parts[b"VP8L"][5:]] if b"VP8L" in parts else []
+    if (alpha := parts.get(b"ALPH")) and alpha[0] & 3 == 1:
+        lossless.append(alpha[1:])
+    return WebP(_still(parts, size) if frame else data, size, canvas or size, place, exif, xmp, lossless)
+
+
+def check_lossless(webp: WebP) -> None:
+    """Raise TooLarge where decoding would build more tables than the pixels need; ValueError for a broken stream."""
+    for stream in webp.lossless:
+        if prefix_tiles(bytes(stream), *webp.size) > MAX_TILES:
+            raise TooLarge(f"The WebP has more prefix codes than its pixels need. {SAVE_ANEW}")
 
 
 def _chunks(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:

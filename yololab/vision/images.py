@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..errors import BadImage, LabError, TooLarge
 from . import jpeg, pixels, png
-from .containers import check_tiff, lean_gif, read_webp
+from .containers import check_lossless, check_tiff, lean_gif, read_webp
 from .formats import PILLOW, ended, filled, lacks_its_end, media_type
 from .orientation import ORIENTATION, orientation_of, stored_orientation, upright
 
@@ -170,6 +170,7 @@ def _webp(data: bytes, max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
     webp = read_webp(data)
     for sides in (webp.canvas, webp.size):
         _check_size(*sides, max_pixels)
+    check_lossless(webp)
     picture = pixels.of_still(webp.still, webp.size)
     if webp.size != webp.canvas:
         whole = np.full((*webp.canvas[::-1], 3), 255, np.uint8)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from .files import Make, chunk, exif, noise, photo, png, saved, tiff
 from .jpegs import jpegs, repeated
+from .lossless import codes_for_each_tile
 
 NO_BLOCK = b"\0\0\0\xff\xff"  # a deflate block of no bytes
 STEPS = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))  # Adam7
@@ -75,6 +76,7 @@ def webps(side: int, picture: Image.Image) -> dict[str, Make]:
         "WebP, noise with alpha, quality 100": lambda: saved(alpha, "WEBP", quality=100),
         "WebP, noise with alpha, lossless": lambda: saved(alpha, "WEBP", lossless=True),
         "WebP, one color with alpha": lambda: saved(Image.new("RGBA", picture.size, "#0909"), "WEBP", lossless=True),
+        "WebP, lossless, prefix codes for each tile": lambda: codes_for_each_tile(side),
         "WebP, animated, lossless": lambda: saved(picture.convert("RGBA"), "WEBP", lossless=True, **frames),
         "WebP, 9,000 empty chunks": lambda: _webp(side, 0, webp + b"abcd\0\0\0\0" * 9_000),
         "WebP, 2 million empty chunks": lambda: _webp(side, 0, webp + b"abcd\0\0\0\0" * 2_000_000),
