@@ -245,6 +245,7 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
     import sys
 
     pytest.importorskip("openvino", reason="needs OpenVINO: pip install -e '.[training]'")
+    from training import run as runs
     from training import train
 
     run = tmp_path / "run"
@@ -252,8 +253,8 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
                "--run", str(run), "--workers", "0", "--minutes"]  # fmt: skip
     monkeypatch.setattr(train, "SIDES", [(0.0, (64,))])
     monkeypatch.setattr(train, "PIXELS", {"cpu": 2 * 64**2})
-    monkeypatch.setattr(train, "PHOTOS", 8)
-    monkeypatch.setattr(train, "STEPS", {"convolution": 2, "heads": 2})
+    monkeypatch.setattr(runs, "PHOTOS", 8)
+    monkeypatch.setattr(runs, "STEPS", {"convolution": 2, "heads": 2})
     counts = []
     for minutes, *more in ([0.001], [None, "--resume"]):
         minutes = minutes or counts[0]["seconds"] / 60 + 0.001  # one more step

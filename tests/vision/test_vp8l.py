@@ -23,7 +23,7 @@ PICTURES = {
     "four colors": CROWD.quantize(4).convert("RGB"),
     "black and white": CROWD.convert("1").convert("RGB"),
     "a palette": CROWD.quantize(200).convert("RGB"),
-    "noise with alpha": Image.fromarray(noise(64, 4)).resize((200, 200)),
+    "noise with alpha": Image.fromarray(noise(64, 4)).resize((100, 100)),
     "one color": Image.new("RGB", (500, 400), (3, 4, 5)),
 }
 

@@ -25,6 +25,8 @@ from .state import State, left, look, settled
 MODELS = ("starter", "mobilenetv2-yolov3-nano", "yolo-fastest-1.1-xl", "yolox-nano")
 BETWEEN_KILLS = 20  # seconds
 STEADY = 5  # minutes; a shorter soak is compared by answers and files only: workers were killed just before its end
+LEAD_IN = 2  # minutes of the same before the first look: a worker whose mate was killed has all clients, and keeps
+# the memory of so many pictures at once for the next
 WARM_ROUNDS, ADDS_NOTHING = 5, 5  # at most; MB
 ROUNDS = 6  # times that each known picture is asked for before the server is looked at
 WARM = 60  # seconds at most, of each round
@@ -38,9 +40,11 @@ def soak(bench: Bench, minutes: float) -> tuple[Lines, list[str]]:
                     "extras": "live", "upload_timeout": "15", "TMPDIR": str(folder / "tmp")}  # fmt: skip
         with bench.serving(2, **settings) as server:
             load = _load(bench, server.port)
+            disk = folder if mounted else None
+            begun, _ = _attack(server, load, disk, LEAD_IN if minutes >= STEADY else 0)
             _warm(server, load, folder)
             before = settled(server, folder)
-            seen, filled = _attack(server, load, folder if mounted else None, minutes)
+            seen, filled = _attack(server, load, disk, minutes)
             _warm(server, load, folder)
             wrong = [
                 name for name, (request, answer) in load.good.items() if _ask(server.port, request) != (200, answer)
@@ -49,8 +53,7 @@ def soak(bench: Bench, minutes: float) -> tuple[Lines, list[str]]:
     lines = _lines(seen, before, after, filled if mounted else None, minutes)
     return lines, [
         *(f"at the end other: {name}" for name in wrong),
-        *seen.lost,
-        *seen.wrong,
+        *(line for each in (begun, seen) for line in (*each.lost, *each.wrong)),
         *left(before, after, minutes >= STEADY),
     ]
 
