@@ -65,8 +65,10 @@ def history(run: Path) -> str:
     judged = [entry for entry in entries if "ap50" in entry]
     sets = [entry["sets"] for entry in entries if "sets" in entry][-1]
     last = judged[-1]
+    runs = last.get("mean of", 1)
+    what = f"{runs} runs, of whose last weights these are the mean," if runs > 1 else "run behind these weights"
     lines = [
-        f"The run behind these weights showed {last['photos']:,} altered photos in {last['steps']:,} steps, in "
+        f"The {what} showed {last['photos']:,} altered photos in {last['steps']:,} steps, in "
         f"{last['seconds'] / 60:.0f} minutes. On the way:",
         "",
         "| photos shown | minutes | AP | AP50 |",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from training import evaluate, publish
+from training import average, evaluate, publish
 from training.design import REACH, starter
 from yololab.vision.darknet.convert import sections
 from yololab.vision.detector import Detector
@@ -241,8 +241,10 @@ def test_the_teacher_is_put_right_by_true_boxes(torch):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg")
-def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkeypatch):
+def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkeypatch, request):
     import sys
+
+    request.addfinalizer(lambda: torch.set_flush_denormal(False))  # a training sets it for its whole process
 
     pytest.importorskip("openvino", reason="needs OpenVINO: pip install -e '.[training]'")
     from training import run as runs
@@ -265,6 +267,27 @@ def test_a_run_goes_on_where_it_stopped(torch, weights, photos, tmp_path, monkey
     assert counts[1]["photos"] == 8 + 2 * counts[1]["steps"]
     assert (run / "student.weights").stat().st_size == STARTER.with_suffix(".weights").stat().st_size
     Detector(run / "student.cfg")(np.zeros((50, 60, 3), np.uint8))
+
+
+def test_the_mean_of_runs_and_its_history(tmp_path, monkeypatch):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for number, run in enumerate(runs):
+        run.mkdir()
+        for suffix in ("cfg", "names"):
+            (run / f"student.{suffix}").write_bytes(STARTER.with_suffix(f".{suffix}").read_bytes())
+        data = STARTER.with_suffix(".weights").read_bytes()
+        numbers = np.frombuffer(data[20:], "<f4") * (2 * number)  # 0 and 2 times the starter's: their mean is its own
+        (run / "student.weights").write_bytes(data[:20] + numbers.tobytes())
+        counts = {"steps": 5, "photos": 30, "seconds": 60.0}
+        lines = [dict.fromkeys(counts, 0) | {"sets": {"coco": number}}, counts | {"ap": 0.1, "ap50": 0.25}]
+        (run / "log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    monkeypatch.setattr("sys.argv", ["average", *map(str, runs), "--run", str(tmp_path / "mean")])
+    average.main()
+    assert (tmp_path / "mean/student.weights").read_bytes() == STARTER.with_suffix(".weights").read_bytes()
+    told = publish.history(tmp_path / "mean")
+    assert "60 altered photos in 10 steps, in 2 minutes" in told and "| 60 | 2 | 0.100 | 0.250 |" in told
+    with pytest.raises(ValueError, match="other sizes"):
+        average.mean([bytes(24), bytes(28)])
 
 
 def test_precision_and_recall_of_a_detector_that_knows_the_truth(coco_sample, monkeypatch):
@@ -292,7 +315,7 @@ def test_the_starter_recognises_the_sample_pictures():
     assert len(table) == len(list((ROOT / "images").glob("*.jpg")))
     seen = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2] for line in table}
     exact = [name for name, what in seen.items() if "missed" not in what and "more" not in what]
-    assert len(exact) >= 12, seen
+    assert len(exact) >= 13, seen
 
 
 def test_publishing_notes_the_files_in_the_registry(tmp_path, monkeypatch):
