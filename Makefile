@@ -44,7 +44,7 @@ reliability: .venv/installed ## measure overload and faults; writes benchmarks/R
 	@$(BIN)/python -m benchmarks.reliability $(ARGS)
 
 fuzz: .venv/installed-tests ## send the API 10,000 and more cases of what a client may send
-	@LAB_FUZZ=1 $(BIN)/python -m pytest tests/api/test_survival.py tests/api/test_survival_live.py \
+	@LAB_FUZZ=1 $(BIN)/python -m pytest --timeout 3600 tests/api/test_survival.py tests/api/test_survival_live.py \
 		tests/api/test_schema.py tests/vision/test_survival_models.py
 
 test-browser: .venv/installed-tests ## test the pages and JupyterLab in Chromium; screenshots in build/screenshots
