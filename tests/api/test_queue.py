@@ -1,11 +1,13 @@
 """The queue in front of the model."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
 
-from yololab.api.queue import ClientDisconnected, RequestQueue
+from yololab.api.queue import NICE, ClientDisconnected, RequestQueue
 from yololab.errors import Busy, NotReady
 
 
@@ -26,6 +28,21 @@ def test_work_is_done_and_its_wait_is_told():
 
     result, waited = asyncio.run(main())
     assert result == 3 and waited >= 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_the_event_loop_goes_before_the_work():
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def main():
+        queue = RequestQueue(places=0, threads=1)
+        (of_work, _), of_loop = await queue.run(priority, here), priority()
+        queue.close()
+        return of_work, of_loop
+
+    of_work, of_loop = asyncio.run(main())
+    assert of_work == min(19, of_loop + NICE) and of_loop == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_full_queue_says_busy_and_loses_nothing():

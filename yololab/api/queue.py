@@ -1,6 +1,9 @@
 """The bounded queue in front of the model: a thread for each core and one more, and a limited number of places."""
 
 import asyncio
+import os
+import sys
+import threading
 from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,15 @@ from ..errors import Busy, NotReady
 from ..vision.machine import cores
 
 T = TypeVar("T")
+NICE = 5  # of the threads that work
 STOPPING = "The server is stopping. Send the request to another one, or again after its restart."
+
+
+def _give_way() -> None:
+    """Let the event loop go first where the cores do not suffice: else refusing, /health and new clients wait, too."""
+    if sys.platform == "linux":  # elsewhere this would be the whole process
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
 
 
 class ClientDisconnected(Exception):
@@ -39,7 +50,7 @@ class RequestQueue:
         self._mean_seconds = 0.1  # a running mean of one piece of work, for Retry-After
         self._started: list[float] = []  # when the work that runs now was started, oldest first
         self._free = asyncio.Semaphore(self.threads)
-        self._pool = ThreadPoolExecutor(self.threads, "yololab-work")
+        self._pool = ThreadPoolExecutor(self.threads, "yololab-work", _give_way)
 
     @property
     def waiting(self) -> int:

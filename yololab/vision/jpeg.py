@@ -74,6 +74,10 @@ def lean(data: bytes) -> bytes:
         marker, size = each.marker, each.end - each.start
         if each.in_scan:
             coded += each.before
+            if coded > room > 0:
+                raise TooLarge(
+                    "The JPEG has more bytes than its pixels can need. Open it in a picture viewer and save it anew."
+                )
         else:
             fill += min(each.before, MAX_FILL + 1)
         if marker == SOS:
@@ -90,10 +94,6 @@ def lean(data: bytes) -> bytes:
                 spare.append((each.start, each.end))
             kept.add(name)
         _check(count, fill, tables)
-    if room and coded > room:
-        raise TooLarge(
-            "The JPEG has more bytes than its pixels can need. Open it in a picture viewer and save it anew."
-        )
     if not each.marker and coded > CUT_OFF * room:
         raise BadImage("The JPEG is cut off: it has no end mark. Open it in a picture viewer and save it anew.")
     return _without(data, spare)
