@@ -40,7 +40,7 @@ def main() -> int:
     (ROOT / "build").mkdir(exist_ok=True)
     bench = Bench(options.model, photos(options.photos, 640), photos(options.photos, 4000)[:1])
     if not options.dry:
-        write("machine", [("model", f"{options.model.stem} at 416"), *machine().items()])
+        write("machine", [("model", options.model.stem), *machine().items()])
     failures: list[str] = []
     for name in options.names:
         print(name, flush=True)
