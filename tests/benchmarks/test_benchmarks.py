@@ -4,17 +4,19 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import IMAGES, PACKAGE
 
-from benchmarks import contenders, gpu, report, run
+from benchmarks import accuracy, contenders, gpu, report, run
 from benchmarks.client import Connection, Load, load, prepare
 from benchmarks.limit import limit, limit_name, picture
 from benchmarks.servers.common import detect
 from yololab import Detector, create_app, serve
 from yololab.vision.images import decode
+from yololab.vision.models import find
 
 PHOTOS = [(IMAGES / name).read_bytes() for name in ("apple.jpg", "fruit.jpg", "clock.jpg")]
 
@@ -158,3 +160,19 @@ def test_engines_that_disagree_are_told():
     assert not gpu.disagreements(starter, starter, pictures)
     (sentence,) = gpu.disagreements(starter, Detector("starter", "onnxruntime", size=416), pictures)
     assert sentence.startswith("fruit.jpg: ")
+
+
+def test_accuracy_by_size_has_a_row_for_each_size(monkeypatch, capsys, tmp_path):
+    asked = []
+
+    def scored(detector, sample):
+        asked.append((detector.size, sample))
+        return SimpleNamespace(ap=0.25, ap50=0.5)
+
+    monkeypatch.setattr(accuracy, "score", scored)
+    monkeypatch.setattr(accuracy, "SIZES", (64, 320))
+    accuracy.by_size([find("starter", [PACKAGE])], tmp_path)
+    _, _, small, own = capsys.readouterr().out.splitlines()
+    assert asked == [((64, 64), tmp_path), ((320, 320), tmp_path)]
+    assert small.startswith("| starter | 64 | 0.250 | 0.500 |") and own.startswith("| starter | 320, its own |")
+    assert all(float(line.split("|")[5]) > 0 for line in (small, own))
