@@ -25,8 +25,7 @@ def prefix_tiles(data: bytes, width: int, height: int) -> int:
     data: the stream behind the size in its header. Raises ValueError for one that is broken, TooLarge for transforms
     that would take longer to pass over than the pixels to decode.
     """
-    across, down = _grid(width, height, 2)
-    if across * down <= MAX_TILES or 8 * len(data) < 20 * MAX_TILES:
+    if _tiles(width, height, 2) <= MAX_TILES or 8 * len(data) < 20 * MAX_TILES:
         return 1
     bits = _Bits(data)
     width = _pass_transforms(bits, width, height)
@@ -34,8 +33,7 @@ def prefix_tiles(data: bytes, width: int, height: int) -> int:
         bits.read(4)  # the size of the color cache
     if not bits.read(1):
         return 1
-    across, down = _grid(width, height, bits.read(3) + 2)
-    return across * down
+    return _tiles(width, height, bits.read(3) + 2)
 
 
 class _Code(NamedTuple):
@@ -74,9 +72,9 @@ class _Bits:
         return code.symbols[value]
 
 
-def _grid(width: int, height: int, bits: int) -> tuple[int, int]:
-    """The tiles of 2**bits pixels a side, across and down."""
-    return -(-width >> bits), -(-height >> bits)
+def _tiles(width: int, height: int, bits: int) -> int:
+    """How many tiles of 2**bits pixels a side cover the picture."""
+    return -(-width >> bits) * -(-height >> bits)
 
 
 def _pass_transforms(bits: _Bits, width: int, height: int) -> int:
@@ -88,10 +86,10 @@ def _pass_transforms(bits: _Bits, width: int, height: int) -> int:
             raise ValueError(BROKEN)
         seen.add(kind)
         if kind in (PREDICTOR, COLOR):
-            across, down = _grid(width, height, bits.read(3) + 2)
-            if across * down > MAX_TRANSFORM + width * height // 128:
+            tiles = _tiles(width, height, bits.read(3) + 2)
+            if tiles > MAX_TRANSFORM + width * height // 128:
                 raise TooLarge("The WebP has finer transforms than any encoder makes. Save it anew.")
-            _pass_pixels(bits, across * down)
+            _pass_pixels(bits, tiles)
         elif kind == INDEXING:
             colors = bits.read(8) + 1
             _pass_pixels(bits, colors)

@@ -43,10 +43,10 @@ class Bits:
         return int(text[::-1], 2).to_bytes(size, "little")
 
 
-def codes_for_each_tile(side: int, most: int = 2**16) -> bytes:
-    """side x side pixels; at most `most` sets of codes, which the tiles take in turn."""
+def codes_for_each_tile(side: int) -> bytes:
+    """side x side pixels; at most 65,536 sets of codes, the most that there can be, which the tiles take in turn."""
     across = -(-side // 4)
-    sets = min(most, across * across)
+    sets = min(2**16, across * across)
     bits = Bits()
     for value, count in ((SIGNATURE, 8), (side - 1, 14), (side - 1, 14), (0, 4)):
         bits.put(value, count)
