@@ -35,13 +35,25 @@ def check(lesson: str, target: Any) -> Report:
         function where the exercise is one.
     """
     bypass_proxies()
-    report, exercise, first = Report(lesson), "", 0
-    name, _, number = lesson.partition(".")
+    report = Report(lesson)
+    with warnings.catch_warnings():  # the report says it, where an await is missing
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        _fill(report, target)
+        if not report.ok:
+            gc.collect()  # coroutines that nobody has awaited: now, and not beneath a later cell
+    print(report)
+    return report
+
+
+def _fill(report: Report, target: Any) -> None:
+    """Check what the report is named for, and note the outcome of each exercise."""
+    exercise, first = "", 0
+    name, _, number = report.lesson.partition(".")
     try:
         functions = _functions(name)
         if not functions or (number and number not in functions):
             known = [f"{name}.{each}" for each in functions] or lessons()
-            report.expect("the lesson's name", known, lesson, "use one of these names")
+            report.expect("the lesson's name", known, report.lesson, "use one of these names")
         for each in [number] if number in functions else [] if number else functions:
             exercise, first = f"{name}.{each}", len(report.lines)
             with suppress(Stop):
@@ -55,12 +67,6 @@ def check(lesson: str, target: Any) -> Report:
         report.expect("the check runs to its end", "no error", crash(error), hint)
     if exercise:  # the check ended in an error
         record(exercise, report.lines[first:])
-    if not report.ok:
-        with warnings.catch_warnings():  # a coroutine that nobody has awaited: now, and not beneath a later cell
-            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-            gc.collect()
-    print(report)
-    return report
 
 
 def lessons() -> list[str]:

@@ -367,12 +367,14 @@ def test_the_skeleton_fails_and_the_solution_passes_in_one_process(number, name)
     assert check(f"07.{number}", space[name]).ok
 
 
-def test_a_missing_await_is_told_and_warns_of_nothing_later(capfd):
+@pytest.mark.parametrize("collect", [gc.collect, int], ids=["collected while it is checked", "collected later"])
+def test_a_missing_await_is_told_and_warns_of_nothing(collect, capfd):
     def make(slow):
         app = FastAPI()
 
         @app.get("/slow/{number}")
         async def slow_route(number: int):
+            collect()  # what the requests before left
             return {"result": asyncio.to_thread(slow, number)}
 
         return app
