@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks import ROOT
+from yololab.api.rendering import as_dict
 from yololab.api.service import DetectionService, Options
 from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
@@ -129,7 +130,7 @@ def alone(service: DetectionService, pictures: list[bytes], seconds: float) -> f
     """Frames a second of decoding and detecting in this process, one after the other."""
     began, count = perf_counter(), 0
     while perf_counter() - began < seconds:
-        service.process(pictures[count % len(pictures)], Options(service.settings.model))
+        service.process(pictures[count % len(pictures)], Options(service.settings.model), as_dict)
         count += 1
     return count / (perf_counter() - began)
 

@@ -45,9 +45,9 @@ def gate(client, monkeypatch):
     gate, service = threading.Event(), client.app.state.service
     process = service.process
 
-    def waits(data, options):
+    def waits(*given):
         assert gate.wait(LIMIT)
-        return process(data, options)
+        return process(*given)
 
     monkeypatch.setattr(service, "process", waits)
     yield gate
@@ -366,7 +366,7 @@ def test_what_is_worked_on_when_the_client_leaves_keeps_its_place(client, gate):
 
 
 def test_an_error_of_ours_closes_with_1011(client, monkeypatch):
-    def broken(data, options):
+    def broken(*given):
         raise ZeroDivisionError
 
     monkeypatch.setattr(client.app.state.service, "process", broken)

@@ -15,6 +15,7 @@ from helpers import IMAGES, PACKAGE, ready_client, wait_for, wait_ready
 
 from yololab import create_app, serve
 from yololab.api import service as module
+from yololab.api.rendering import as_dict
 from yololab.api.service import Options
 from yololab.api.settings import Settings
 from yololab.errors import WrongSetting
@@ -112,7 +113,7 @@ def test_replaced_files_are_loaded_anew_and_removed_ones_stay_in_use(copy):
     service = create_app(Settings(model="copy", model_path=str(copy))).state.service
 
     def answer():
-        result = service.process(APPLE, Options("copy"))
+        _, result = service.process(APPLE, Options("copy"), as_dict)
         return result.version, result.detections
 
     first = answer()

@@ -12,6 +12,7 @@ from helpers import ROOT
 from test_browser import CHROMIUM, QUIET, SHOTS, pytestmark  # noqa: F401  (pytest reads the marks)
 
 from yololab import create_app, serve
+from yololab.api.rendering import as_dict
 from yololab.api.service import Options
 from yololab.api.settings import Settings
 
@@ -144,7 +145,7 @@ def test_the_boxes_lie_on_the_true_ones(page, server, capsys):
     service, data = server.app.state.service, cv2.imencode(".jpg", cv2.VideoCapture(str(CLIP)).read()[1])[1].tobytes()
     started = time.perf_counter()
     for _ in range(90):
-        service.process(data, Options("starter"))
+        service.process(data, Options("starter"), as_dict)
     alone = 90 / (time.perf_counter() - started)
     rate = (len(seen) - 11) / (seen[-1]["time"] - seen[10]["time"]) * 1e3
     with capsys.disabled():
@@ -159,12 +160,12 @@ def test_the_boxes_lie_on_the_true_ones(page, server, capsys):
 def test_at_most_two_frames_are_under_way(page, server, monkeypatch):
     service, process, at_work, most = server.app.state.service, server.app.state.service.process, [], []
 
-    def slow(data, options):
+    def slow(*given):
         at_work.append(1)
         most.append(len(at_work))
         time.sleep(0.1)  # a slow model
         try:
-            return process(data, options)
+            return process(*given)
         finally:
             at_work.pop()
 

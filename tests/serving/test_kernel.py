@@ -111,7 +111,7 @@ def test_a_request_in_flight_is_finished(app):
 def test_stop_returns_though_a_picture_hangs(monkeypatch):
     entered, go, answers = threading.Event(), threading.Event(), []
     monkeypatch.setattr("yololab.serving.kernel.GRACE", 0)
-    monkeypatch.setattr(DetectionService, "process", lambda self, data, options: (entered.set(), go.wait(60)))
+    monkeypatch.setattr(DetectionService, "process", lambda *given: (entered.set(), go.wait(60)))
     server = serve(create_app(Settings(keep=False)), port=0, quiet=True)
 
     def ask():

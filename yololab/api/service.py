@@ -5,6 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic, perf_counter
 from typing import TypeVar
 
@@ -154,44 +155,41 @@ class DetectionService:
         if self.not_ready_reason:
             raise type(self.not_ready_reason)(str(self.not_ready_reason))
 
-    def process(self, data: bytes, options: Options) -> Result:
-        """The bytes of one upload to a result: load the model, decode, detect.
+    def process(self, data: bytes, options: Options, render: Callable[[Result], T]) -> tuple[T, Result]:
+        """The bytes of one upload: load the model, decode, detect, render; what `render` returns, and the result.
 
-        Raises what `images.decode` and `Detector` raise.
+        The result no longer holds its picture then. Raises what `images.decode` and `Detector` raise.
         """
         seconds: dict[str, float] = {}
         with timed(seconds, "load"):
             detector = self.detectors[options.model]
-        with timed(seconds, "decode"):
-            limit = self.settings.max_pixels
-            picture, size = decode_small(data, max(detector.size), limit)
-            whole = decode_whole(data, picture, size, limit) if options.draw else picture
-        with timed(seconds, "detect"):
-            thresholds = (options.confidence, options.nms_threshold, size)
-            explanation = None
-            if options.explain_from is None:
-                detections = detector(picture, *thresholds)
-            else:
-                explanation = explain(detector, picture, *thresholds, options.explain_from)
-                detections = explanation.detections
-        kind = media_type(data)
-        return Result(options.model, detector.version, *size, detections, whole, kind, explanation, seconds)
+        limit, side = self.settings.max_pixels, max(detector.size)
+        with self.budget.share(memory_of(data, side, options.draw)):
+            with timed(seconds, "decode"):
+                picture, size = decode_small(data, side, limit)
+                whole = decode_whole(data, picture, size, limit) if options.draw else picture
+            with timed(seconds, "detect"):
+                thresholds = (options.confidence, options.nms_threshold, size)
+                explanation = None
+                if options.explain_from is None:
+                    detections = detector(picture, *thresholds)
+                else:
+                    explanation = explain(detector, picture, *thresholds, options.explain_from)
+                    detections = explanation.detections
+            kind, version = media_type(data), detector.version
+            result = Result(options.model, version, *size, detections, whole, kind, explanation, seconds)
+            with timed(seconds, "encode"):
+                rendered = render(result)
+        return rendered, replace(result, picture=NOTHING)  # its memory is not to wait for the event loop
 
     async def answer(
         self, data: bytes, options: Options, render: Callable[[Result], T], disconnected: Callable[[], Awaitable[bool]]
     ) -> tuple[T, dict[str, float]]:
-        """`process`, then `render`, in a thread of the queue: what `render` returns, and the seconds by stage.
+        """`process`, in a thread of the queue: what `render` returns, and the seconds by stage.
 
         Raises what `process` raises, Busy and ClientDisconnected.
         """
-
-        def work() -> tuple[T, Result]:
-            with self.budget.share(memory_of(data, max(self.detectors[options.model].size), options.draw)):
-                result = self.process(data, options)
-                with timed(result.seconds, "encode"):
-                    rendered = render(result)
-            return rendered, replace(result, picture=NOTHING)  # its memory is not to wait for the event loop
-
+        work = partial(self.process, data, options, render)
         (rendered, result), waited = await self.queue.run(work, disconnected)
         seconds = {"queue": waited, **result.seconds}
         for stage, spent in seconds.items():
