@@ -46,8 +46,8 @@ def keyed(report: Report, make: Callable) -> None:
         api.get("/health", hint=hint).expect(200, "GET /health asks for no key")
         hint = "hash what came in X-API-Key with sha256(...).hexdigest(), compare it with each; return the labels"
         listed = Such("the labels", lambda json: "traffic light" in str(json))
-        for key in keys:
-            labels(key).require(200, "a right key gets in, and gets the labels", hint, json=listed)
+        for which, key in zip(("the first", "the other"), keys, strict=True):
+            labels(key).require(200, f"{which} of two keys gets in, and gets the labels", hint, json=listed)
         labels(token_urlsafe(32)).require(401, "a wrong key is refused with 401", WHOLE)
         for what, given, query, hint in (
             ("half a key", keys[0][:21], "", WHOLE),
