@@ -3,7 +3,7 @@
 check("server", app)        in a notebook; check("04.2", app) checks only the second exercise of lesson 4
 python -m classroom check server http://127.0.0.1:8001
 
-probe.py has what a check is written with, watched.py what keeps a student's app from spoiling the report.
+probe.py and answer.py are what a check is written with; watched.py keeps a student's app from spoiling the report.
 """
 
 import gc

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
+from .answer import Answer
 from .pictures import starter
-from .probe import Answer, Probe, served
+from .probe import Probe, served
 from .report import Report, Such
 
 CLOSED = r"put \r\n after each line of the head, and one more \r\n behind it, even where no body follows"

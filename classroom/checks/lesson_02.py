@@ -4,7 +4,8 @@ from random import choice, randint, uniform
 from secrets import token_hex
 from typing import Any
 
-from .probe import Answer, served
+from .answer import Answer
+from .probe import served
 from .report import Report, Such, close
 
 ORDER = "compare the corners in a model_validator(mode='after') that raises ValueError; equal is wrong, too"

@@ -4,7 +4,8 @@ from collections import Counter
 from typing import Any
 from uuid import uuid4
 
-from .probe import Answer, Probe, at_once, served
+from .answer import Answer
+from .probe import Probe, at_once, served
 from .report import Report, Such, having
 
 ROUNDS, CLIENTS = 5, 8  # how often so many send the same name at once

@@ -8,7 +8,8 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .probe import BROKE, Answer, Probe, at_once, made, served
+from .answer import BROKE, Answer
+from .probe import Probe, at_once, made, served
 from .report import Report, Such, having
 
 LUNCH = {"amount": 12.5, "hour": 14, "abroad": False, "failed_tries": 0}

@@ -10,8 +10,9 @@ import numpy as np
 
 from yololab.vision.images import encode
 
+from .answer import BROKE, Answer
 from .lesson_05 import answers, named
-from .probe import BROKE, Answer, served
+from .probe import served
 from .report import Report, Such, between, having
 
 OWN_ERROR = "decode() raises a LabError that knows its .status: answer with that"

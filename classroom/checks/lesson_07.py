@@ -8,8 +8,9 @@ from functools import partial
 from random import randint
 
 from . import held
+from .answer import Answer
 from .held import Held
-from .probe import SECONDS, Answer, at_once, made
+from .probe import SECONDS, at_once, made
 from .report import Report, Such
 
 ON_LOOP = "it ran on the event loop's own thread"

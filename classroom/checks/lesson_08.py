@@ -1,25 +1,23 @@
 """Lesson 8: each exercise makes an app; the check reads its stream, or speaks with it over WebSockets."""
 
 import asyncio
-import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from random import randint
 from threading import Event
 from typing import Any
 
 import requests
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection, connect
 
 from . import held
+from .answer import BROKE, NO_ANSWER
 from .held import Held
-from .probe import BROKE, NO_ANSWER, Probe, made
+from .probe import Probe, made
 from .report import Report, Stop, Such
 from .watched import CRASHED
+from .websocket import as_json, expect, opened, said, send
 
 STREAM = 'yield each event as soon as its step is there: StreamingResponse(events(), media_type="text/event-stream")'
-OPEN = 'the route is @app.websocket("{}"), and its first line is: await websocket.accept()'
 TEXT = 'websocket.receive() gives a dictionary: where it has no "bytes", close with code=1003 and return'
 
 
@@ -78,7 +76,7 @@ def _events(text: str) -> list[Any]:
     for block in text.replace("\r\n", "\n").split("\n\n")[:-1]:
         lines = [line.partition(":")[2].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
         if lines:
-            events.append(_json("\n".join(lines)))
+            events.append(as_json("\n".join(lines)))
     return events
 
 
@@ -97,7 +95,7 @@ def detect(report: Report, make: Callable) -> None:
             send(websocket, b"12345")
             if not slow.wait(inside=1):
                 slow.release()
-                _expect(
+                expect(
                     report, websocket, "a frame calls detect", "a call of detect(data)", "call detect with the bytes"
                 )
                 raise Stop
@@ -106,21 +104,21 @@ def detect(report: Report, make: Callable) -> None:
             hint = "detect blocks: await asyncio.to_thread(detect, data)"
             report.require("GET /health answers while a frame is worked on", "200", actual, hint)
             hint = 'number the frames of a connection from 1: {"frame": 1, "result": ...}, with send_json'
-            _expect(report, websocket, "the first answer", {"frame": 1, "result": [salt, 5]}, hint)
+            expect(report, websocket, "the first answer", {"frame": 1, "result": [salt, 5]}, hint)
             send(websocket, b"1234567")
             hint = "one connection brings many frames: a loop, while True"
-            _expect(report, websocket, "the second answer", {"frame": 2, "result": [salt, 7]}, hint)
+            expect(report, websocket, "the second answer", {"frame": 2, "result": [salt, 7]}, hint)
         with opened(report, api, "/detect") as websocket:
             send(websocket, b"1")
             hint = "each connection counts its own frames: the number is a variable of the route"
-            _expect(report, websocket, "another connection", {"frame": 1, "result": [salt, 1]}, hint)
+            expect(report, websocket, "another connection", {"frame": 1, "result": [salt, 1]}, hint)
             send(websocket, "a text")
-            _expect(report, websocket, "a text message", "closed with 1003", TEXT)
+            expect(report, websocket, "a text message", "closed with 1003", TEXT)
     with made(report, make, _picky, seconds=held.LIMIT) as api, opened(report, api, "/detect") as websocket:
         hint = 'except ValueError as error: send {"frame": number, "error": str(error)}, and go on'
         for data, expected in ((b"bad", {"frame": 1, "error": "no picture"}), (b"good", {"frame": 2, "result": "ok"})):
             send(websocket, data)
-            _expect(report, websocket, f"detect(data) for {data!r}", expected, hint)
+            expect(report, websocket, f"detect(data) for {data!r}", expected, hint)
 
 
 def _picky(data: bytes) -> str:
@@ -137,17 +135,17 @@ def limited(report: Report, make: Callable) -> None:
         inside = [stack.enter_context(opened(report, api, "/echo")) for _ in range(places)]
         for websocket in inside:
             send(websocket, "hello")
-            _expect(report, websocket, "a connection that has a place", "hello", "send back each text that comes")
+            expect(report, websocket, "a connection that has a place", "hello", "send back each text that comes")
         with opened(report, api, "/echo") as websocket:
             hint = "accept it first, since nobody sees the code otherwise; then close(code=1013, reason=...) and return"
-            _expect(report, websocket, "one connection too many", reason, hint, with_reason=True)
+            expect(report, websocket, "one connection too many", reason, hint, with_reason=True)
         _try_again(report, api, "one more, after one was refused", reason, "who was refused has no place to give back")
         inside.pop().close()
         hint = "give the place back however the connection ends: try, and finally"
         _try_again(report, api, "a new one, after another has left", "hello", hint)
         for websocket in inside:
             send(websocket, "still here?")
-            _expect(report, websocket, "those that were there before", "still here?", "they keep their places")
+            expect(report, websocket, "those that were there before", "still here?", "they keep their places")
 
 
 def _try_again(report: Report, api: Probe, what: str, expected: Any, hint: str) -> None:
@@ -160,53 +158,6 @@ def _try_again(report: Report, api: Probe, what: str, expected: Any, hint: str) 
                 report.require(what, expected, actual, hint)
                 return
         Event().wait(0.02)
-
-
-@contextmanager
-def opened(report: Report, api: Probe, path: str) -> Iterator[ClientConnection]:
-    """A connection to the student's route. Raises Stop where there is none."""
-    url = api.url.replace("http", "ws", 1) + path
-    with ExitStack() as stack:
-        try:
-            websocket = stack.enter_context(connect(url, proxy=None, open_timeout=held.LIMIT, close_timeout=1))
-        except (InvalidHandshake, OSError) as error:
-            report.require(f"WS {path} opens", "101", str(error), OPEN.format(path))
-        yield websocket
-
-
-def send(websocket: ClientConnection, message: str | bytes) -> None:
-    """Send it; that the connection is closed is what the next read says."""
-    with suppress(ConnectionClosed):
-        websocket.send(message)
-
-
-def said(websocket: ClientConnection, with_reason: bool = False) -> Any:
-    """The next message, as JSON where it is some; or words for a crash, a close, nothing."""
-    try:
-        text = websocket.recv(held.LIMIT)
-    except TimeoutError:
-        return NO_ANSWER
-    except ConnectionClosed as closed:
-        code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-        return f"closed with {code}: {reason}" if with_reason and reason else f"closed with {code}"
-    return _json(text)
-
-
-def _expect(report: Report, websocket: ClientConnection, what: str, expected: Any, hint: str,
-            with_reason: bool = False) -> None:  # fmt: skip
-    """Note one answer. Raises Stop where it is another: what comes after it would only confuse."""
-    actual = said(websocket, with_reason)
-    crashed = isinstance(actual, str) and actual.startswith(CRASHED)
-    report.require(
-        what, expected, actual.removeprefix(f"{CRASHED}: ") if crashed else actual, BROKE if crashed else hint
-    )
-
-
-def _json(text: str | bytes) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 EXERCISES = {"1": progress, "2": detect, "3": limited}

@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 from classroom import ROOT
 
+from .answer import Answer
 from .pictures import labels, sample
-from .probe import SECONDS, Answer, Probe, at_once, served
+from .probe import SECONDS, Probe, at_once, served
 from .report import Report, between
 
 AT_ONCE = 8

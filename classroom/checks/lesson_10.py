@@ -18,8 +18,9 @@ from pwdlib import PasswordHash
 
 from yololab.vision.images import decode
 
+from .answer import Answer
 from .pictures import sample
-from .probe import SECONDS, Answer, Probe, made
+from .probe import SECONDS, Probe, made
 from .report import Report, Such, having
 
 PIECE, MAX_BYTES = 2**16, 64 * 2**20  # bytes of an endless body: sent at a time, and at most

@@ -13,8 +13,9 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
+from .answer import BROKE, Answer
 from .pictures import labels, sample
-from .probe import BROKE, SECONDS, Answer, at_once, made
+from .probe import SECONDS, at_once, made
 from .report import Report, Such, between
 from .watched import crash
 

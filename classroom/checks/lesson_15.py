@@ -15,8 +15,9 @@ from fastapi import FastAPI, Request
 from yololab.serving.kernel import serve
 from yololab.vision.images import decode, encode
 
+from .answer import Answer
 from .pictures import labels, sample
-from .probe import SECONDS, Answer, Probe, at_once, made, served
+from .probe import SECONDS, Probe, at_once, made, served
 from .report import Report
 
 AT_ONCE, KEPT = 12, 8  # requests at the same time; answers that the cache keeps

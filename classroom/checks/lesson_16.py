@@ -8,9 +8,10 @@ from threading import Event, Timer
 from time import monotonic, sleep
 from typing import Any
 
+from .answer import NO_ANSWER, Answer
 from .deployments import smoke
 from .dockerfile import dockerfile
-from .probe import NO_ANSWER, SECONDS, Answer, Probe, made
+from .probe import SECONDS, Probe, made
 from .report import Report
 
 LIMIT = 5  # seconds for what takes milliseconds where it is right

@@ -10,8 +10,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from .answer import Answer
 from .delivery import image, load, project, samples, tests, total
-from .probe import Answer, Probe
+from .probe import Probe
 from .report import Report, Such, close
 
 LUNCH = {"amount": 12.5, "hour": 14, "abroad": False, "failed_tries": 0}
