@@ -7,7 +7,10 @@ import os
 import shutil
 import tempfile
 
+from uvicorn_worker import UvicornWorker
+
 from yololab.api.settings import Settings
+from yololab.serving.connections import WEBSOCKETS
 from yololab.serving.workers import METRICS
 from yololab.vision.machine import cores
 
@@ -19,8 +22,19 @@ if METRICS not in os.environ:  # a reload reads this file again, and the counter
     os.environ[METRICS] = tempfile.mkdtemp(prefix="yololab-metrics-")
 
 wsgi_app = "yololab.serving.workers:worker_without_model()"  # gunicorn would restart one that ends, without a pause
-worker_class = "uvicorn_worker.UvicornWorker"
-bind = f"{settings.host}:{settings.port}"
+
+
+class Worker(UvicornWorker):
+    """Serves as `yololab serve` does: below the same prefix, with the same limits of a live connection."""
+
+    CONFIG_KWARGS = {  # noqa: RUF012
+        **UvicornWorker.CONFIG_KWARGS, "root_path": settings.root_path, "server_header": False, **WEBSOCKETS
+    }  # fmt: skip
+
+
+worker_class = Worker
+forwarded_allow_ips = ",".join(settings.forwarded_allow_ips)
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 graceful_timeout = 30  # seconds for requests in flight
 control_socket_disable = True  # it would leave a file in the user's home folder
 timeout = 60  # seconds without a sign of life, then a worker is killed and replaced

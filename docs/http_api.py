@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from yololab import create_app
-from yololab.api.settings import EXTRAS, Settings
+from yololab.api.setting_types import EXTRAS
+from yololab.api.settings import Settings
 
 HEAD = """# HTTP reference
 

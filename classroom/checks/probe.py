@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from yololab.errors import ServerFailed
-from yololab.serving.kernel import serve
+from yololab.serving.kernel import serve, serving
 
 from .answer import BROKE, Answer
 from .report import Report
@@ -78,8 +78,9 @@ def at_once(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[An
 @contextmanager
 def served(report: Report, target: Any, seconds: float = SECONDS) -> Iterator[Probe]:
     """A probe of a target: the URL of a running API, or an ASGI app, served on a free port while the block lasts."""
-    if isinstance(target, str):
-        yield Probe(report, target.rstrip("/"), seconds)
+    there = None if isinstance(target, str) else serving(target)
+    if there or isinstance(target, str):
+        yield Probe(report, there.url if there else target.rstrip("/"), seconds)
         return
     before, app, wrong = len(report.lines), Watched(target), True
     try:

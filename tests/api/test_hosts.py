@@ -136,6 +136,7 @@ PREFIX = {"x-forwarded-prefix": "/user/ann/proxy/8000/"}
     ("peer", "port", "proxies", "used"),
     [
         ("127.0.0.1", 50000, None, True), ("::1", 50000, None, True), ("10.1.2.3", 50000, None, False),
+        ("::ffff:127.0.0.1", 50000, None, True), ("::ffff:10.1.2.3", 50000, None, False),
         ("10.1.2.3", 50000, "10.0.0.0/8", True), ("127.0.0.1", 50000, "10.0.0.0/8", False),
         ("198.51.100.7", 0, None, True),  # as uvicorn hands on what came through a proxy with X-Forwarded-For
     ],

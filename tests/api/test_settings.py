@@ -44,6 +44,9 @@ def test_where_relative_paths_start(monkeypatch, tmp_path, inside, variable):
         ("keep", "perhaps", "YOLOLAB_KEEP='perhaps' .*boolean"),
         ("deadline", "0", "YOLOLAB_DEADLINE='0' .*greater than 0"),
         ("workers", "0", "YOLOLAB_WORKERS='0' .*greater than or equal to 1"),
+        ("root_path", "api", "YOLOLAB_ROOT_PATH='api' .*one like /api"),
+        ("root_path", "http://x/api", "YOLOLAB_ROOT_PATH='http://x/api' .*one like /api"),
+        ("root_path", "/a b", "YOLOLAB_ROOT_PATH='/a b' .*one like /api"),
         ("exact", "very", "YOLOLAB_EXACT='very' .*boolean"),
     ],
 )
@@ -52,6 +55,16 @@ def test_a_wrong_value_is_one_sentence(monkeypatch, name, value, says):
     with pytest.raises(WrongSetting, match=says) as caught:
         Settings()
     assert "\n" not in str(caught.value) and isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(("name", "value", "is_read_as"), [
+    ("root_path", "/api/", "/api"), ("root_path", "/", ""), ("host", " [::1] ", "::1"),
+    ("url", "http://127.0.0.1:8200/", "http://127.0.0.1:8200"), ("url", "127.0.0.1:8200", "http://127.0.0.1:8200"),
+    ("port", "tcp://10.43.7.62:8000", 8000),
+])  # fmt: skip
+def test_what_people_and_kubernetes_write_is_understood(monkeypatch, name, value, is_read_as):
+    monkeypatch.setenv(f"YOLOLAB_{name.upper()}", value)
+    assert getattr(Settings(), name) == is_read_as
 
 
 def test_exact_keeps_float32_and_contradicts_an_engine_that_does_not(monkeypatch):

@@ -176,7 +176,7 @@ def test_a_crash_in_place_of_an_error_status_is_told_with_the_hint_for_that_stat
 
 
 def test_a_request_that_waits_for_ever_prints_nothing_above_the_report(capfd, monkeypatch):
-    monkeypatch.setattr("yololab.serving.kernel.GRACE", 1)
+    monkeypatch.setattr("yololab.serving.kernel_server.GRACE", 1)
 
     async def stuck():
         await asyncio.Event().wait()

@@ -166,7 +166,7 @@ class Uncounted(Batcher):
 def test_batches_mistakes(kind, hint, monkeypatch, capsys):
     if kind in (Patient, Boundless):  # requests that are never answered
         monkeypatch.setattr("classroom.checks.held.LIMIT", 1)
-        monkeypatch.setattr("yololab.serving.kernel.GRACE", 0.1)
+        monkeypatch.setattr("yololab.serving.kernel_server.GRACE", 0.1)
     assert not check("12.1", batched(kind)).ok
     assert hint in capsys.readouterr().out
 

@@ -132,3 +132,12 @@ def test_without_a_proxy_nothing_is_set(monkeypatch):
     import os
 
     assert os.environ["NO_PROXY"] == "a.example"
+
+
+@pytest.mark.parametrize(("host", "at"), [("127.0.0.1", "127.0.0.1"), ("::", "127.0.0.1"), ("::", "[::1]")])
+def test_the_scheme_of_a_trusted_proxy_is_used(host, at):
+    server = serve(create_app(Settings(keep=False)), port=0, host=host, quiet=True)
+    url = f"http://{at}:{server.port}/docs/"
+    answer = requests.get(url, headers={"X-Forwarded-Proto": "https"}, allow_redirects=False, timeout=30)
+    server.stop()
+    assert answer.headers["location"].startswith(f"https://{at}:")

@@ -14,9 +14,9 @@ import requests
 from fastapi import FastAPI, Response
 from helpers import wait_for
 
+from yololab.api.settings import Settings
 from yololab.serving import connections
 from yololab.serving.kernel import Server
-from yololab.serving.listener import listen
 from yololab.serving.server import log_once
 
 LARGE = 64 * 2**20  # bytes, more than any buffer of the system
@@ -57,9 +57,9 @@ def server(monkeypatch):
     def large():
         return Response(bytes(LARGE))
 
-    server = Server(app, listen("127.0.0.1", 0), "")
+    server = Server(app, Settings(port=0))
     server.config.http = connections.BoundedProtocol
-    thread = threading.Thread(target=server._run_in_thread)
+    thread = threading.Thread(target=server.run_in_thread)
     thread.start()
     server._started.wait(60)
     yield server

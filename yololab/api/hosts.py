@@ -70,12 +70,32 @@ def normalized_network(entry: str) -> str:
         raise ValueError(f"{entry!r} is no address: write one like 127.0.0.1, or a network like 10.0.0.0/8") from None
 
 
+def normalized_prefix(entry: str) -> str:
+    """The path of a prefix without a slash at its end, '' for none. Raises ValueError."""
+    path = entry.strip().rstrip("/")
+    if path and not PREFIX.fullmatch(path):
+        raise ValueError(f"{entry!r} is no path that a proxy strips: write one like /api or /user/ann/proxy/8000")
+    return path
+
+
+def mapped(network: str) -> str:
+    """A normalized network of IPv4 addresses as IPv6 writes them, ::ffff:1.2.3.4 (RFC 4291, 2.5.5.2)."""
+    address, _, bits = network.partition("/")
+    return f"::ffff:{address}/{96 + int(bits)}"
+
+
 def is_in(address: str, networks: Iterable[str]) -> bool:
-    """Whether an address is in one of these normalized networks."""
-    return is_ip(address) and any(ip_address(address) in ip_network(each) for each in networks)
+    """Whether an address is in one of these normalized networks; one of IPv4 also as IPv6 writes it."""
+    if not is_ip(address):
+        return False
+    ip = ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in ip_network(each) for each in networks)
 
 
 def prefix_of(header: str) -> str:
     """The path of an X-Forwarded-Prefix header, without a slash at its end; '' where it is no plain path."""
-    path = header.strip().rstrip("/")
-    return path if PREFIX.fullmatch(path) else ""
+    try:
+        return normalized_prefix(header)
+    except ValueError:
+        return ""

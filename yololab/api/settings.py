@@ -1,14 +1,14 @@
 """Every setting of the API in one place: YOLOLAB_* variables, then the file .env, then these defaults."""
 
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -18,13 +18,11 @@ from ..paths import base
 from ..vision.engines import EngineName
 from ..vision.models import default_folders
 from .env_file import EnvFile, env_file
-from .hosts import normalized_host, normalized_network, normalized_origin
+from .hosts import mapped
+from .setting_types import PORT, Extras, Folder, Host, Hosts, Key, Networks, Origins, Port, Prefix, Url
 
 PREFIX = "YOLOLAB_"
-EXTRAS = ("batch", "explore", "live")  # modules of `routes` with a `router(settings)`
-NORMALIZED = {
-    "allowed_hosts": normalized_host, "cors_origins": normalized_origin, "trusted_proxies": normalized_network
-}  # fmt: skip
+OF_KUBERNETES = re.compile(r"YOLOLAB_(SERVICE|PORT)_")  # what a pod gets for a Service that is called yololab
 OLD_NAMES = {"YOLOLAB_MODELS": "YOLOLAB_MODEL_PATH"}
 
 
@@ -38,20 +36,20 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
 
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 lets other machines in")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    url: str = Field("http://127.0.0.1:8000", description="where client.ipynb finds the server")
-    root_path: str = Field("", description="path prefix that a proxy in front strips, e.g. /user/ann/proxy/8000")
-    allowed_hosts: str = Field(
+    host: Host = Field("127.0.0.1", description="address to listen on; 0.0.0.0 lets other machines in")
+    port: Port = Field(PORT, description="port to listen on; 0 takes a free one")
+    url: Url = Field("http://127.0.0.1:8000", description="where client.ipynb finds the server")
+    root_path: Prefix = Field("", description="path prefix that a proxy in front strips, e.g. /user/ann/proxy/8000")
+    allowed_hosts: Hosts = Field(
         "", description="hosts to answer to besides loopback, separated by commas: a name, name:port, a URL, *.name"
     )
-    cors_origins: str = Field(
+    cors_origins: Origins = Field(
         "", description="origins whose pages may call the API, separated by commas, e.g. http://localhost:3000"
     )
-    trusted_proxies: str = Field(
-        "127.0.0.0/8,::1/128", description="addresses or networks of proxies whose X-Forwarded-Prefix is believed"
+    trusted_proxies: Networks = Field(
+        "127.0.0.0/8,::1/128", description="addresses or networks of proxies whose X-Forwarded-* headers are believed"
     )
-    api_key: SecretStr = Field(SecretStr(""), description="where set, requests must bring it as X-API-Key")
+    api_key: Key = Field(SecretStr(""), description="where set, requests must bring it as X-API-Key")
 
     model: str = Field("starter", description="the default model")
     model_path: str = Field(
@@ -72,14 +70,14 @@ class Settings(BaseSettings):
     loaded_models: int = Field(4, ge=1, description="models kept in memory; the one not used for longest goes first")
     hang: float = Field(60, gt=0, description="seconds for one picture; a worker that takes longer is started anew")
 
-    extras: Annotated[tuple[str, ...], NoDecode] = Field((), description="optional routes, separated by commas")
+    extras: Extras = Field((), description="optional routes, separated by commas")
     upload_timeout: float = Field(
         60, gt=0, description="seconds that a body may take to arrive, and one more for each 64 KiB; then 408"
     )
     max_upload: int = Field(20 * 2**20, gt=0, description="largest upload, bytes")
     max_pixels: int = Field(64 * 10**6, gt=0, description="largest picture, pixels")
     keep: bool = Field(True, description="keep a copy of what /predict answers")
-    uploads: Path = Field(Path("images_uploaded"), description="where those copies lie")
+    uploads: Folder = Field(Path("images_uploaded"), description="where those copies lie")
     uploads_quota: int = Field(200 * 2**20, ge=0, description="bytes that they may take; the oldest go first")
 
     def __init__(self, **values: Any) -> None:
@@ -97,39 +95,12 @@ class Settings(BaseSettings):
         """What comes first wins."""
         return init_settings, env_settings, EnvFile(settings_cls)
 
-    @field_validator("extras", mode="before")
-    @classmethod
-    def _known(cls, extras: object) -> tuple[str, ...]:
-        names = extras.split(",") if isinstance(extras, str) else list(extras) if isinstance(extras, tuple) else [""]
-        chosen = {name.strip() for name in names if name.strip()}
-        if unknown := chosen - set(EXTRAS):
-            raise ValueError(f"there is no {', '.join(sorted(unknown))}, only {', '.join(EXTRAS)}")
-        return tuple(sorted(chosen))
-
     @field_validator("exact")
     @classmethod
     def _agrees(cls, exact: bool, info: ValidationInfo) -> bool:
         if exact and (engine := str(info.data.get("engine", ""))).endswith("bf16"):
             raise ValueError(f"it asks for float32, YOLOLAB_ENGINE={engine} for less; unset one of them")
         return exact
-
-    @field_validator("api_key")
-    @classmethod
-    def _sendable(cls, key: SecretStr) -> SecretStr:
-        text = key.get_secret_value().strip()  # a file's last line break is no part of it
-        if not text.isascii() or not text.isprintable():
-            raise ValueError("it should have ASCII characters only, since headers carry no others")
-        return SecretStr(text)
-
-    @field_validator("uploads")
-    @classmethod
-    def _from_base(cls, path: Path) -> Path:
-        return base() / path.expanduser()
-
-    @field_validator("allowed_hosts", "cors_origins", "trusted_proxies")
-    @classmethod
-    def _normalized(cls, text: str, info: ValidationInfo) -> str:
-        return ",".join(NORMALIZED[str(info.field_name)](part) for part in text.split(",") if part.strip())
 
     @property
     def chosen_engine(self) -> str:
@@ -150,6 +121,11 @@ class Settings(BaseSettings):
     def proxies(self) -> frozenset[str]:
         """The networks in `trusted_proxies`."""
         return frozenset(filter(None, self.trusted_proxies.split(",")))
+
+    @property
+    def forwarded_allow_ips(self) -> list[str]:
+        """The same as uvicorn takes them: those of IPv4 also as a socket that listens on `::` names them."""
+        return [*self.proxies, *(mapped(each) for each in self.proxies if ":" not in each)]
 
     @property
     def model_folders(self) -> list[Path]:
@@ -177,6 +153,7 @@ def unknown_variables() -> list[str]:
     """One sentence for each YOLOLAB_ variable, of the environment or .env, that is no setting."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | set(OLD_NAMES)
     given = {name.upper() for name in (*os.environ, *env_file()) if name.upper().startswith(PREFIX)}
+    given = {name for name in given if not OF_KUBERNETES.match(name)}
     sentences = []
     for name in sorted(given - known):
         close = get_close_matches(name, known, 1)

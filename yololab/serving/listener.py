@@ -4,11 +4,14 @@ import errno
 import socket
 import sys
 
-from ..errors import PortTaken
+from ..errors import PortTaken, WrongSetting
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on `host` and `port`; 0 takes a free port. Raises PortTaken, which names the holder."""
+    """A socket that listens on `host` and `port`; 0 takes a free port. Raises PortTaken, which names the holder.
+
+    Raises WrongSetting where this machine has no such address.
+    """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     # Windows: SO_REUSEADDR would let two servers share one port
     option = (
@@ -23,7 +26,10 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
+            raise WrongSetting(
+                f"YOLOLAB_HOST={host!r} is not possible: this machine cannot listen there, {error.strerror or error}. "
+                "Use 127.0.0.1 for this machine alone, 0.0.0.0 for the network, or an address of this machine."
+            ) from None
         raise PortTaken(
             f"Port {port} is taken{_holder(port)}. Stop that server, or choose another port: port 0 takes a free one."
         ) from None

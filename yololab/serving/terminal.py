@@ -23,7 +23,7 @@ PAGES = {"explore": "why was it not detected?", "live": "a camera"}
 def serve(settings: Settings) -> int:
     """Serve until stopped; accepted requests are finished first. Returns the exit status.
 
-    Raises WrongSetting for a default model that nobody knows, PortTaken.
+    Raises WrongSetting for a default model that nobody knows or an address that this machine has not, PortTaken.
     """
     BoundedProtocol.limit = raise_descriptor_limit()
     alone = settings.workers == 1
@@ -35,6 +35,7 @@ def serve(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
         http=BoundedProtocol,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
