@@ -10,7 +10,7 @@ import tempfile
 from uvicorn_worker import UvicornWorker
 
 from yololab.api.settings import Settings
-from yololab.serving.connections import WEBSOCKETS
+from yololab.serving.connections import PROTOCOLS
 from yololab.serving.workers import METRICS
 from yololab.vision.machine import cores
 
@@ -28,7 +28,7 @@ class Worker(UvicornWorker):
     """Serves as `yololab serve` does: below the same prefix, with the same limits of a live connection."""
 
     CONFIG_KWARGS = {  # noqa: RUF012
-        **UvicornWorker.CONFIG_KWARGS, "root_path": settings.root_path, "server_header": False, **WEBSOCKETS
+        **UvicornWorker.CONFIG_KWARGS, "root_path": settings.root_path, "server_header": False, **PROTOCOLS
     }  # fmt: skip
 
 

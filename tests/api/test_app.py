@@ -90,6 +90,10 @@ def test_json_tells_what_the_detector_finds(client):
         ("image/png;q=0.4, image/jpeg;q=0.6", "image/jpeg"),
         ("text/html, image/png;q=0.1", "image/png"),
         ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("application/json;odata=verbose, */*;q=0.1", "application/json"),
+        ("image/jpeg; quality=80", "image/jpeg"),
+        ("image/png; a=b; q=0.4, image/jpeg;q=0.6", "image/jpeg"),
     ],
 )
 def test_accept_chooses_the_form_of_the_answer(client, accept, kind):
@@ -98,6 +102,12 @@ def test_accept_chooses_the_form_of_the_answer(client, accept, kind):
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
     if kind != "application/json":
         assert media_type(answer.content) == kind
+
+
+def test_all_lines_of_accept_count(client):
+    lines = [("accept", "text/html"), ("accept", "image/png;q=0.5"), ("accept", "image/jpeg;q=0.2")]
+    answer = client.post("/v1/detections", files={"file": APPLE.read_bytes()}, headers=lines)
+    assert answer.headers["content-type"] == "image/png"
 
 
 def test_predict_answers_a_picture_whatever_accept_says(client, picture):

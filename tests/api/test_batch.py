@@ -72,3 +72,9 @@ def test_a_client_that_hangs_up_is_no_error_of_ours(client, monkeypatch, caplog)
 
     monkeypatch.setattr("starlette.requests.Request.is_disconnected", hung_up)
     assert post(client, APPLE, FRUIT).status_code == 499 and not caplog.records
+
+
+def test_too_many_are_told_the_field_of_this_route(client):
+    answer = post(client, *[APPLE] * 9)
+    assert answer.status_code == 400 and "up to 8 pictures" in answer.json()["detail"]
+    assert "'files'" in answer.json()["detail"]

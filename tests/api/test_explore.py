@@ -81,3 +81,12 @@ def test_the_page_opens_without_a_key_and_the_route_wants_it():
         for path in ("/explore", "/explore-assets/explore.js", "/explore-assets/samples"):
             assert client.get(path).status_code == 200
         assert client.post("/v1/explain", files={"file": b""}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/explore", "/explore-assets/draw.js"])
+def test_a_browser_that_has_the_file_gets_no_second_one(client, path):
+    first = client.get(path)
+    assert first.status_code == 200 and first.headers["cache-control"] == "no-cache"
+    again = client.get(path, headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304 and not again.content and again.headers["etag"] == first.headers["etag"]
+    assert client.get(path, headers={"if-none-match": '"other"'}).content == first.content

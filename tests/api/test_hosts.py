@@ -94,6 +94,17 @@ def test_a_listed_origin_may_post_and_read(shared):
     assert "Server-Timing" in answer.headers["access-control-expose-headers"]
 
 
+def test_a_listed_origin_may_call_from_a_public_page(shared):
+    """Chrome asks first when a public page calls a private address (WICG, Private Network Access)."""
+    headers = {
+        "origin": PAGE,
+        "access-control-request-method": "POST",
+        "access-control-request-private-network": "true",
+    }
+    answer = shared.options("/v1/detections", headers=headers)
+    assert answer.status_code == 200 and answer.headers["access-control-allow-private-network"] == "true"
+
+
 def test_a_listed_origin_may_read_errors(shared):
     for headers, status in (({}, 401), ({"x-api-key": "wrong"}, 403), ({"x-api-key": "secret"}, 415)):
         answer = shared.post("/v1/detections", content=b"", headers={"origin": PAGE} | headers)

@@ -150,6 +150,24 @@ class TestMissing:
         assert "It has 'confidence'" in told(client.post(route, files={"confidence": (None, "1")}), 422)
         assert "It is empty" in told(send(client, route), 422)
 
+    def test_a_form_that_is_cut_off(self, client, route):
+        whole, headers = form(('name="file"', APPLE)), {"content-type": "multipart/form-data; boundary=x"}
+        for end in (1000, len(whole) - 3, len(whole) - 10):
+            assert "cut off" in told(client.post(route, content=whole[:end], headers=headers), 400)
+        assert client.post(route, content=whole + b"\r\nan epilogue", headers=headers).status_code == 200
+
+    def test_a_field_that_nobody_has_filled_in(self, client, route):
+        blank = {"confidence": "", "model": "", "nms_threshold": ""}
+        answer = client.post(route, data=blank, files={"file": APPLE})
+        assert answer.status_code == 200 and answer.content == client.post(route, files={"file": APPLE}).content
+
+    @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
+    def test_a_compressed_body(self, client, route, coding):
+        headers = {"content-type": "image/jpeg", "content-encoding": coding}
+        assert f"Content-Encoding: {coding}" in told(client.post(route, content=APPLE, headers=headers), 415)
+        headers["content-encoding"] = "identity"
+        assert client.post(route, content=APPLE, headers=headers).status_code == 200
+
     @pytest.mark.parametrize("text", ["apple.jpg", "ä" * 50_000, "data:image/jpeg;base64,/9j/4AAQ"])
     def test_text_instead_of_a_file(self, client, route, text):
         detail = told(client.post(route, files={"file": (None, text)}), 422)

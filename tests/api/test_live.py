@@ -418,10 +418,10 @@ def test_the_page_comes_without_a_key_and_from_here():
 def test_a_websocket_counts_among_the_connections_and_is_not_cut_off():
     import uvicorn
 
-    from yololab.serving.connections import WEBSOCKETS, BoundedProtocol
+    from yololab.serving.connections import PROTOCOLS, BoundedProtocol
 
     app = create_app(Settings(extras="live", keep=False))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=BoundedProtocol, log_level="warning", **WEBSOCKETS))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", **(PROTOCOLS | {"http": BoundedProtocol})))
     thread = threading.Thread(target=server.run)
     thread.start()
     wait_for(lambda: server.started, "the server")

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from itertools import pairwise
 
 import pytest
 from helpers import IMAGES, ready_client
@@ -10,6 +11,7 @@ from yololab import create_app, serve
 from yololab.api.settings import Settings
 from yololab.errors import WrongSetting
 
+APPLE = (IMAGES / "apple.jpg").read_bytes()
 POST = b"POST /v1/detections HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
 
 
@@ -18,6 +20,47 @@ def server():
     server = serve(create_app(Settings(keep=False)), port=0)
     yield server
     server.stop()
+
+
+OFFERS = [  # first that of Java and of curl --http2
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n",
+    b"Upgrade: h2c\r\nConnection: keep-alive\r\nConnection: upgrade\r\n",
+    b"Connection: upgrade\r\nUpgrade: TLS/1.0\r\n",
+]
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_of_another_protocol_is_ignored(server, offer, pieces, chunked):
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(APPLE), APPLE) if chunked else APPLE
+    framing = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % len(APPLE)
+    head = POST + framing + offer + b"\r\n"
+    after = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n" + offer.split(b"\r\n")[0] + b"\r\n\r\n"
+    data = head + body + after
+    if pieces == 1:
+        got = sent(server, data)
+    else:
+        cuts = [0, 40, len(head), len(head) + 1000, len(data)] if pieces == 3 else [0, len(head), len(data)]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for start, end in pairwise(cuts):
+                client.sendall(data[start:end])
+            got = b"".join(iter(lambda: client.recv(2**16), b""))
+    assert got.count(b"HTTP/1.1 ") == got.count(b"HTTP/1.1 200") == 2
+    assert got.index(b'"apple"') < got.index(b"alive")
+
+
+def test_what_follows_an_offer_is_its_body_and_no_second_request(server):
+    inner = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    got = sent(
+        server,
+        POST
+        + OFFERS[0].replace(b"Upgrade, ", b"Upgrade, close, ")
+        + b"Content-Length: %d\r\n\r\n" % len(inner)
+        + inner,
+    )
+    assert got.count(b"HTTP/1.1 ") == got.count(b"HTTP/1.1 415") == 1 and b"starter" not in got
 
 
 def sent(server, data: bytes) -> bytes:

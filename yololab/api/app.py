@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.cors:
         app.add_middleware(
             CORSMiddleware, allow_origins=sorted(settings.cors), allow_methods=CROSS_ORIGIN_METHODS,
-            allow_headers=["*"], expose_headers=EXPOSED,
+            allow_headers=["*"], expose_headers=EXPOSED, allow_private_network=True,
         )  # fmt: skip
     app.add_middleware(AccessMiddleware, settings=settings, metrics=service.metrics)
     for module in [detect, *(import_module(f".routes.{name}", __package__) for name in settings.extras)]:

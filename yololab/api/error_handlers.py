@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import Busy, LabError
+from .forms import MAX_FILES
 from .middleware import problem, too_large
 from .parameters import service_of
 
@@ -36,10 +37,13 @@ async def on_invalid_parameter(request: Request, error: RequestValidationError) 
 async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
     """An error of the framework, in a sentence that says what to do."""
     allowed = (error.headers or {}).get("Allow", "another method")
+    field, most = getattr(request.scope.get("route"), "field", "file"), "one picture"
+    if field != "file":
+        most = f"up to {MAX_FILES} pictures"
     see = "GET /openapi.json, or /docs in a browser, shows what there is."
     sentences = {
         400: f"The request could not be read: {str(error.detail).rstrip('.')}. "
-        "Send one picture as multipart/form-data, in the field 'file'.",
+        f"Send {most} as multipart/form-data, in the field {field!r}.",
         404: f"There is no {request.url.path} here. {see}",
         405: f"{request.method} does not work on {request.url.path}; use {allowed}. /docs shows what there is.",
         413: too_large(service_of(request).settings.max_upload),

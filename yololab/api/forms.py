@@ -9,6 +9,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.types import Message, Receive
 
 from ..errors import LabError, Refused, Unsupported
 from ..vision.formats import media_type
@@ -17,6 +18,7 @@ FORM = "multipart/form-data"
 RAW = "application/octet-stream"
 MAX_FILES = 8  # in one request
 MAX_FIELDS = 8
+END = 1024  # bytes at a body's end in which the last boundary must stand
 MEANT = {
     "conf": "confidence", "conf_thres": "confidence", "score": "confidence", "threshold": "confidence",
     "iou": "nms_threshold", "iou_threshold": "nms_threshold", "nms": "nms_threshold", "weights": "model",
@@ -33,6 +35,9 @@ class Sent:
 
 def check_content_type(request: Request, name: str, raw: bool) -> bool:
     """Whether the body is a form and not a raw picture. Raises Refused with 415, or 400 for a form without boundary."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise Refused(f"The body is compressed (Content-Encoding: {coding[:40]}). Send the picture as it is.", 415)
     given = request.headers.get("content-type", "")
     kind, options = parse_options_header(given.encode("latin-1"))
     text = kind.decode("latin-1").strip().lower()
@@ -56,7 +61,8 @@ def check_content_type(request: Request, name: str, raw: bool) -> bool:
 async def read_form(request: Request, name: str, max_part_size: int) -> Sent:
     """The files in the field `name`, with or without a filename, and the fields beside them.
 
-    Raises Refused with 422 where the form has no such file, HTTPException 400 where it cannot be parsed.
+    Raises Refused with 422 where the form has no such file, with 400 where it is cut off before that, and
+    HTTPException 400 where it cannot be parsed.
     """
     _, options = parse_options_header(request.headers["content-type"].encode("latin-1"))
     boundary = options[b"boundary"].decode("latin-1").replace("\\", "\\\\").replace('"', '\\"')
@@ -64,11 +70,24 @@ async def read_form(request: Request, name: str, max_part_size: int) -> Sent:
     # latin-1 gives every byte back; the charset that a client names may be one that cannot (RFC 7578, 5.1.2)
     MutableHeaders(scope=scope)["content-type"] = f'{FORM}; boundary="{boundary}"; charset=latin-1'
     limits = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": max_part_size}
-    async with Request(scope, request.receive).form(**limits) as form:
-        return await _sent(form, name)
+    body = _End(request.receive)
+    async with Request(scope, body.receive).form(**limits) as form:
+        return await _sent(form, name, not body.last or b"--" + options[b"boundary"] + b"--" in body.last)
 
 
-async def _sent(form: FormData, name: str) -> Sent:
+class _End:
+    """Keeps the last bytes of a body that is read."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.last = receive, b""
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.last = (self.last + message.get("body", b"")[-END:])[-END:]
+        return message
+
+
+async def _sent(form: FormData, name: str, whole: bool) -> Sent:
     sent, others = Sent(), []
     for key, value in form.multi_items():
         key = _utf8(key)
@@ -86,9 +105,11 @@ async def _sent(form: FormData, name: str) -> Sent:
                     422,
                 )
             sent.pictures.append(("", data))
-        else:
+        elif value:  # a browser sends what nobody has filled in, too
             sent.fields.append((key, _utf8(value)))
     names = sorted({*others, *(key for key, _ in sent.fields)})
+    if not sent.pictures and not whole:
+        raise Refused("The form is cut off: the boundary that ends it did not come. Send it again, whole.", 400)
     if not sent.pictures:
         came = f"It has {_listed(names)}" if names else "It is empty"
         raise Refused(f"The form has no field {name!r}. {came}. Send the picture in the field {name!r}.", 422)

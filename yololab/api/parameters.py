@@ -1,7 +1,7 @@
 """What a detection route takes, and what is refused before its body is read."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -153,10 +153,16 @@ def _check_model(request: Request) -> None:
         service.check_model()
 
 
+def preferred(request: Request, offered: Sequence[str]) -> str | None:
+    """The media type that `Accept` likes best (RFC 9110, 12.5.1): all its lines count, parameters but q do not."""
+    lines = ", ".join(request.headers.getlist("accept")) or "*/*"
+    wanted = [(value.partition(";")[0].strip(), quality) for value, quality in parse_accept_header(lines)]
+    return MIMEAccept(wanted).best_match(offered)
+
+
 async def response_media_type(request: Request) -> str:
-    """The media type that `Accept` likes best of JSON, JPEG, PNG (RFC 9110, 12.5.1). Raises Refused with 406."""
-    accept = parse_accept_header(request.headers.get("accept") or "*/*", MIMEAccept)
-    media_type = accept.best_match(MEDIA_TYPES)
+    """The media type that `Accept` likes best of JSON, JPEG, PNG. Raises Refused with 406."""
+    media_type = preferred(request, MEDIA_TYPES)
     if media_type is None:
         raise Refused(
             f"Accept allows none of {', '.join(MEDIA_TYPES)}. Name one of them, or leave the header out.", 406

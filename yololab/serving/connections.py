@@ -12,18 +12,19 @@ from ..api.live import MAX_FRAME
 DESCRIPTORS = 8192  # the limit of open files that a server asks for, where the system grants it
 OWN = 128  # descriptors for anything but connections: libraries, models, logs
 MAX_CONNECTIONS = 2048  # connections of one process
-WEBSOCKETS: dict[str, Any] = {  # for uvicorn.Config
-    # the route itself refuses what is larger than MAX_FRAME: uvicorn hangs up so hard that its close code may be lost
-    "ws_max_size": 2 * MAX_FRAME,
-    "ws_per_message_deflate": False,  # pictures are compressed already
-}
 HEAD = 60  # seconds in which the first request head of a connection must have come
 WRITE = 60  # seconds in which a client must take TAKEN bytes of an answer that waits for it
 TAKEN = 60 * 1024
 
 _protocol: Any = H11Protocol
 if importlib.util.find_spec("httptools"):
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _protocol
+    from .upgrades import UpgradeIgnored as _protocol
+PROTOCOLS: dict[str, Any] = {  # for uvicorn.Config
+    "http": _protocol,
+    # the route itself refuses what is larger than MAX_FRAME: uvicorn hangs up so hard that its close code may be lost
+    "ws_max_size": 2 * MAX_FRAME,
+    "ws_per_message_deflate": False,  # pictures are compressed already
+}
 
 
 def raise_descriptor_limit() -> int:

@@ -15,7 +15,7 @@ from ..api.live import close_live
 from ..api.settings import Settings
 from ..errors import LabError, ServerFailed
 from .addresses import url_of
-from .connections import WEBSOCKETS
+from .connections import PROTOCOLS
 from .listener import listen
 
 GRACE = 5  # seconds that requests in flight get when the server stops
@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
                 root_path=settings.root_path,
                 forwarded_allow_ips=settings.forwarded_allow_ips,
                 timeout_graceful_shutdown=GRACE,
-                **WEBSOCKETS,
+                **PROTOCOLS,
             )
         )
         self.app, self.port, self.url = app, port, url_of(host, port)

@@ -11,7 +11,7 @@ from ..api.settings import Settings
 from ..api.startup import check_default_model, log_warnings
 from ..errors import PortTaken
 from .addresses import browser_hint, url_of
-from .connections import WEBSOCKETS, BoundedProtocol, raise_descriptor_limit
+from .connections import PROTOCOLS, BoundedProtocol, raise_descriptor_limit
 from .listener import listen
 from .server import GRACE, Server
 
@@ -36,10 +36,9 @@ def serve(settings: Settings) -> int:
         port=settings.port,
         root_path=settings.root_path,
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        http=BoundedProtocol,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
-        **WEBSOCKETS,
+        **(PROTOCOLS | {"http": BoundedProtocol}),
     )
     try:
         listener = listen(settings.host, settings.port)

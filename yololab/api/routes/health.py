@@ -6,13 +6,11 @@ from html import escape
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from ... import __version__
 from ...errors import BrokenModel
 from ...vision.models import CONFIDENCE, Entry, Model, installed, registry
-from ..parameters import Service
+from ..parameters import Service, preferred
 from ..rendering import JSON
 from ..schemas import ACCESS, InputSize, KnownModel, Problem, State, Welcome
 
@@ -41,8 +39,7 @@ router = APIRouter(tags=["status"], responses=ACCESS)
 def welcome(request: Request, service: Service) -> Response:
     """The version, the default model, and where to go on: JSON, or for a browser a page with links."""
     root = request.scope.get("root_path", "")
-    accept = parse_accept_header(request.headers.get("accept") or "*/*", MIMEAccept)
-    if accept.best_match(("application/json", "text/html")) == "text/html":
+    if preferred(request, ("application/json", "text/html")) == "text/html":
         pages = {"docs": "try it with a picture of yours"}
         pages |= {name: about for name, about in OPTIONAL_PAGES.items() if name in service.settings.extras}
         items = "".join(f'<li><a href="{root}/{name}">/{name}</a>: {about}</li>' for name, about in pages.items())
