@@ -68,10 +68,33 @@ def test_other_formats_are_unsupported(data):
         decode(data)
 
 
-@pytest.mark.parametrize("brand", [b"isom", b"mp42", b"qt  ", b"M4V "])
+@pytest.mark.parametrize("brand", [b"isom", b"mp42", b"qt  ", b"M4V ", b"M4A "])
 def test_a_video_is_told_to_be_one(brand):
     with pytest.raises(Unsupported, match="video"):
         decode(b"\0\0\0\x18ftyp" + brand + b"\0\0\2\0isommp41" + bytes(50))
+
+
+def test_a_raw_file_of_a_camera_is_told_to_be_one():
+    with pytest.raises(Unsupported, match="raw file"):
+        decode(b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(50))
+
+
+def test_a_jpeg_of_12_bits_is_told_to_be_one(image):
+    data = saved(image, "JPEG")
+    frame = data.index(b"\xff\xc0")
+    with pytest.raises(Unsupported, match="12 bits"):
+        decode(data[: frame + 4] + b"\x0c" + data[frame + 5 :])
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif_of_a_noisy_photo_without_loss_and_animated_is_served(picture):
+    noise = np.random.default_rng(0).normal(0, 3, (480, 640, 3))
+    noisy = np.clip(np.resize(picture, (480, 640, 3)) + noise, 0, 255).astype(np.uint8)
+    data = saved(Image.fromarray(noisy), "AVIF", quality=100, subsampling="4:4:4", speed=9)
+    assert len(data) > 640 * 480 and np.abs(decode(data)[..., ::-1].astype(int) - noisy).mean() < 2
+    frames = [Image.fromarray(np.roll(noisy, 8 * step, 1)) for step in range(6)]
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=90, speed=9)
+    assert len(data) > 2 * 640 * 480 and decode(data).shape == (480, 640, 3)
 
 
 def test_heic_says_what_to_do(monkeypatch):
@@ -119,6 +142,23 @@ def test_boxes_and_drawing_see_one_orientation(picture, form, orientation, size)
     assert (
         np.abs(small - np.rot90(decode_small(saved(image, "JPEG"), 416)[0], 2 if orientation == 3 else -1)).max() == 0
     )
+
+
+@pytest.mark.parametrize("spare", [0, 100_000])
+@pytest.mark.parametrize("kind", [b"eXIf", b"iTXt"])
+def test_the_orientation_behind_the_pixels_of_a_png_counts(image, kind, spare):
+    """Where ImageMagick 6 writes it. spare: bytes of other metadata, of which much is left out before decoding."""
+    body = (
+        exif(3, struct.pack("<H", 6), False)[6:]
+        if kind == b"eXIf"
+        else b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'
+    )
+    data, chunks = saved(image, "PNG"), [(b"tEXt", b"a\0" + b"x" * spare)] * bool(spare) + [(kind, body)]
+    late = b"".join(
+        struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text)) for name, text in chunks
+    )
+    got = decode(data[:-12] + late + data[-12:])
+    assert (got[..., ::-1] == np.asarray(image.transpose(Image.Transpose.ROTATE_270))).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

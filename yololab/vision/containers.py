@@ -1,4 +1,4 @@
-"""WebP, GIF and TIFF: the first picture alone, and what it would cost by its parts."""
+"""WebP and GIF: the first picture alone, and what it would cost by its parts."""
 
 import os
 import struct
@@ -7,16 +7,14 @@ from typing import NamedTuple
 
 from ..errors import BadImage, TooLarge
 from .jpeg import MAX_SCANS
-from .orientation import MAX_ENTRIES
 from .vp8l import MAX_TILES, prefix_tiles
 
-__all__ = ["WebP", "check_lossless", "check_tiff", "lean_gif", "read_webp"]
+__all__ = ["WebP", "check_lossless", "lean_gif", "read_webp"]
 
 MAX_BLOCKS = 10_000  # chunks of a WebP, a frame each; blocks of a GIF before its first picture
 CODED = 65_536  # bytes that a picture may have beside those of its pixels
 PICTURE = (b"ALPH", b"VP8 ", b"VP8L")
 IMAGE, EXTENSION, TRAILER, CONTROL = 0x2C, 0x21, 0x3B, 0xF9  # of GIF
-AS_BYTES = {1, 2, 6, 7}  # TIFF types that are not read number by number
 os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_SCANS))  # libtiff's own is 100
 SAVE_ANEW = "Open it in a picture viewer and save it anew."
 
@@ -142,21 +140,3 @@ def _behind_blocks(data: bytes, at: int, left: int) -> tuple[int, int]:
     while at < len(data) and data[at] and left >= 0:
         at, left = at + 1 + data[at], left - 1
     return at + 1, left
-
-
-def check_tiff(data: bytes) -> None:
-    """Raise BadImage for a TIFF whose first page lists very many entries or values; TIFF 6.0, section 2."""
-    order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
-    at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
-    count = struct.unpack_from(order + ("Q" if big else "H"), data, at)[0]
-    if count > MAX_ENTRIES:
-        raise BadImage(f"The TIFF has more than {MAX_ENTRIES} entries. {SAVE_ANEW}")
-    size, form = (20, "HHQQ") if big else (12, "HHII")
-    values, sides = 0, {256: 0, 257: 0}
-    for number in range(count):
-        tag, kind, length, value = struct.unpack_from(order + form, data, at + (8 if big else 2) + size * number)
-        values += 0 if kind in AS_BYTES else length
-        if tag in sides:
-            sides[tag] = value >> (0 if kind != 3 or order == "<" else 48 if big else 16)
-    if values > 4096 + sides[256] * sides[257] // 16:
-        raise BadImage(f"The TIFF lists more than a picture of its size needs. {SAVE_ANEW}")

@@ -17,7 +17,8 @@ PILLOW = {  # media type: the name of Pillow's decoder
     "image/tiff": "TIFF",
     "image/heic": "HEIF",
 }
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # + is BigTIFF
+TIFF = (b"II*\0", b"MM\0*", b"II+\0")  # + is BigTIFF
+BIG_ENDIAN_BIGTIFF = b"MM\0+"  # which Pillow takes for another structure
 DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)  # what may follow "BM", which many a text begins with, too
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -38,6 +39,10 @@ def media_type(data: bytes) -> str:
         return "image/webp"
     if data.startswith(TIFF):
         return "image/tiff"
+    if data.startswith(BIG_ENDIAN_BIGTIFF):
+        raise Unsupported(
+            "The file is a big-endian BigTIFF, which this server cannot read. Save it as an ordinary TIFF."
+        )
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in DIB_SIZES:
         return "image/bmp"
     if data[4:8] == b"ftyp":
@@ -53,8 +58,12 @@ def _iso_media_type(data: bytes) -> str:
     brands = {data[at : at + 4] for at in (8, *range(16, size, 4))}
     if brands & AVIF_BRANDS:
         return "image/avif"
+    if b"crx " in brands:
+        raise Unsupported("The file is a camera's raw file (CR3). Export it as JPEG and send that.")
     if not brands & HEIC_BRANDS:
-        raise Unsupported("The file is a video (MP4 or MOV), not a picture. Save a frame of it as JPEG and send that.")
+        raise Unsupported(
+            "The file is a video or a sound (MP4, MOV, M4A), not a picture. Save a frame of it as JPEG and send that."
+        )
     if find_spec("pillow_heif"):
         return "image/heic"
     raise Unsupported(

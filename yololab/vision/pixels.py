@@ -41,20 +41,25 @@ def of_still(data: bytes, size: tuple[int, int]) -> np.ndarray:
     return picture
 
 
-def of_image(image: Image.Image) -> np.ndarray:
-    """Those of what Pillow has opened, of any mode."""
+def of_image(image: Image.Image, bits: int = 16, inverted: bool = False) -> np.ndarray:
+    """Those of what Pillow has opened, of any mode.
+
+    bits, inverted: of gray with more than 8 bits, how many a sample has, and whether 0 is white.
+    """
     image.load()
     picture = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, BAND):
         bottom = min(top + BAND, image.height)
-        part = _rgb(image.crop((0, top, image.width, bottom)))
+        part = image.crop((0, top, image.width, bottom))
+        if part.mode.startswith("I"):  # more bits than 8, which Pillow would clip, not scale
+            levels = (np.asarray(part, np.uint32) >> bits - 8).astype(np.uint8)
+            part = Image.fromarray(255 - levels if inverted else levels)
+        part = _rgb(part)
         cv2.cvtColor(np.asarray(part), cv2.COLOR_RGB2BGR, dst=picture[top:bottom])
     return picture
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -35,7 +35,7 @@ def lean(data: bytes, texts: bool) -> bytes:
             first = first or len(kept)
             idats.append((at, end))
         else:
-            name = _needed(data, at, end, kind, texts and not idats)
+            name = _needed(data, at, end, kind, texts)
             if name and (name not in seen or name == kind):
                 critical += 1
                 kept.append((at, end))
@@ -66,11 +66,11 @@ def lean(data: bytes, texts: bool) -> bytes:
     return b"".join((*head, struct.pack(">I", sum(map(len, body)) - 4), *body, struct.pack(">I", check), *tail))
 
 
-def _needed(data: bytes, at: int, end: int, kind: bytes, before: bool) -> bytes | None:
+def _needed(data: bytes, at: int, end: int, kind: bytes, texts: bool) -> bytes | None:
     """A name for a chunk that must stay: critical ones (capitals), transparency, and what tells the orientation."""
     if kind[0] < 97 or kind == b"tRNS":
         return kind
-    if not before:
+    if not texts:
         return None
     if kind == b"eXIf":
         return b"first eXIf" if entries(data[at + 8 : end - 4]) <= MAX_ENTRIES else None
