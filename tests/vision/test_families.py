@@ -1,15 +1,20 @@
 """Each family of ONNX detectors, on tiny networks whose right answers are known."""
 
+import re
+
 import numpy as np
 import onnx
 import pytest
+from helpers import ROOT
 from onnx import TensorProto, helper, numpy_helper
 from onnx_graphs import NAMES, convolved_graph, pixel_graph, save, table_graph
 
 from yololab.errors import BrokenModel
 from yololab.vision.detector import Detector
+from yololab.vision.detectors import Detectors
 from yololab.vision.explain import explain
 from yololab.vision.models import installed
+from yololab.vision.onnx import families
 
 PICTURE = np.zeros((100, 200, 3), np.uint8)  # twice as wide as high: a letterbox of 64 has 16 empty lines above
 BOX = (50.0, 25.0, 150.0, 75.0)  # the right answer: class "b", 0.9
@@ -42,6 +47,14 @@ SOFTMAX[0, 5] = [-20, LOGIT, -20, 0]
 HALVES = table((1, 9, 4), 0, 5, values=[0.5, 0.5, 0.5, 0.5])
 RT = table((1, 9, 7), 0, 5, values=[0.5, 0.5, 0.5, 0.5, 0, 0.9, 0])
 
+RT_FINAL = table((1, 9, 6), 0, 5, values=[0.5, 0.5, 0.5, 0.5, 0.9, 1])
+RF = np.full((1, 9, 4), -20.0)
+RF[0, 5, 1] = LOGIT
+NAS_SCORES = table((1, CELLS, 3), 0, 40, values=[0, 0.9, 0])
+NAS_BOXES = np.tile(np.float32([8, 8, 20, 20]), (1, CELLS, 1))
+NAS_BOXES[0, 40] = [16, 24, 48, 40]
+NAS_FLAT = np.array([[0, 16, 24, 48, 40, 0.9, 1]])
+
 FAMILIES = {  # file: its tables, metadata, the family it is
     "v8": ({"output0": V8}, {}, "yolov8"),
     "v8 turned": ({"output0": V8.transpose(0, 2, 1)}, {}, "yolov8"),
@@ -55,8 +68,12 @@ FAMILIES = {  # file: its tables, metadata, the family it is
     "suppressed inside": ({"output0": FINAL}, {"args": "{'batch': 1, 'nms': True}"}, "yolov10"),
     "v7 end to end": ({"output": V7}, {}, "yolov7-nms"),
     "rtdetr": ({"output0": RT}, {"description": "Ultralytics RT-DETR-l model"}, "rtdetr"),
+    "rtdetr without metadata": ({"output0": RT}, {}, "rtdetr"),
+    "rtdetr of today": ({"output0": RT_FINAL}, {"head": "RTDETRDecoder", "end2end": "False"}, "rtdetr-final"),
+    "rf-detr": ({"dets": HALVES, "labels": RF}, {}, "rf-detr"),
+    "yolo-nas, flat": ({"graph2_flat_predictions": NAS_FLAT}, {}, "yolo-nas-flat"),
     "detr-like": ({"logits": SIGMOIDS, "pred_boxes": HALVES}, {}, "detr-sigmoid"),
-    "detr, boxes first": ({"dets": HALVES, "labels": SOFTMAX}, {}, "detr"),
+    "detr, boxes first": ({"pred_boxes": HALVES, "logits": SOFTMAX}, {}, "detr"),
 }
 
 
@@ -202,10 +219,15 @@ def refused(path, says, engine="auto"):
         (
             {"output0": np.zeros((1, 84, 100))},
             {},
-            r"has 3 labels and gives output0 \(1, 84, 100\).*mine\.toml.*family =",
+            r"has 3 labels and gives output0 \(1, 84, 100\).*no detector of a kind that is served: docs/models\.md",
         ),
         ({"output0": np.zeros((1, 7, 7, 30))}, {}, r"\(1, 7, 7, 30\)"),
         ({"output0": np.zeros((1, 1000))}, {}, r"no family was recognized"),
+        ({"chances": np.array([[0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.4]])}, {}, "no detector of a kind"),
+        ({"chances": np.array([[0.1, 0.1, 0.1, 0.1, 0.1, 0.5]])}, {}, "no detector of a kind"),
+        ({"scores": NAS_SCORES, "boxes": NAS_BOXES / 64}, {}, "no detector of a kind"),
+        ({"scores": NAS_SCORES, "boxes": NAS_BOXES}, {}, "NAME is one of yolo-nas"),
+        ({"dets": np.zeros((1, 7, 5)), "labels": np.zeros((1, 7))}, {}, "no detector of a kind"),
         ({"output0": np.zeros((1, 50, 8))}, {"names": ""}, r"no family was recognized"),
         ({"output0": V8}, {"task": "segment"}, "task 'segment'; only detectors"),
         ({"output0": np.zeros((2, 7, CELLS))}, {}, "no family was recognized"),
@@ -214,6 +236,21 @@ def refused(path, says, engine="auto"):
 def test_what_is_not_recognized(tmp_path, tables, metadata, says):
     (tmp_path / "coco.names").write_text("a\nb\nc\n")
     refused(table_graph(tmp_path / "mine.onnx", tables, **{"names": NAMES, **metadata}), says)
+
+
+@pytest.mark.parametrize(("tables", "family"), [
+    ({"output": NAS_SCORES, "904": NAS_BOXES}, "yolo-nas"), ({"logits": RF, "pred_boxes": HALVES}, "rf-detr"),
+    ({"output0": RT_FINAL}, "rtdetr-final"), ({"predictions": NAS_FLAT}, "yolo-nas-flat"),
+])  # fmt: skip
+def test_a_toml_names_what_a_file_does_not_tell(tmp_path, tables, family):
+    path = table_graph(tmp_path / "mine.onnx", tables, names=NAMES)
+    (tmp_path / "mine.toml").write_text(f'family = "{family}"\n')
+    check(path, family=family)
+
+
+def test_the_handbook_names_every_family():
+    text = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.M)) == set(families.FAMILIES)
 
 
 def test_a_toml_names_the_family(tmp_path):
@@ -243,6 +280,15 @@ def test_labels_come_from_names_then_metadata_then_coco(tmp_path):
         check(table_graph(tmp_path / "mine.onnx", {"output0": V8}, names=names))
     (tmp_path / "mine.names").write_text("p\nq\nr\n")
     assert installed([tmp_path])["mine"].labels() == ["p", "q", "r"]
+    (tmp_path / "mine.names").write_text("q\nr\n")
+    with pytest.raises(BrokenModel, match=r"mine\.names has 2 labels, and mine\.onnx has 3 classes"):
+        Detector(path)
+
+
+def test_a_number_without_a_name_is_its_own(tmp_path):
+    path = table_graph(tmp_path / "mine.onnx", {"output0": FINAL}, names="{1: 'b', 4: 'c'}")
+    check(path)
+    assert installed([tmp_path])["mine"].labels() == ["0", "b", "2", "3", "c"]
 
 
 def test_files_that_are_no_onnx(tmp_path):
@@ -271,6 +317,26 @@ def test_inputs_that_are_no_picture(tmp_path):
     for shape, says in (((1, 4, 64, 64), r"takes float \(1, 4, 64, 64\)"), ((8, 3, 64, 64), r"\(8, 3"),
                         ((1, 3), r"\(1, 3\)"), ((1, 3, 9999, 64), "4096 a side")):  # fmt: skip
         refused(table_graph(tmp_path / "mine.onnx", {"output0": V8}, shape), says)
+
+
+def test_a_free_number_of_channels_is_three(tmp_path):
+    free = ("batch", "channels", "height", "width")
+    check(table_graph(tmp_path / "mine.onnx", {"output0": V8}, free, names=NAMES), size=(64, 64))
+
+
+def test_an_output_that_is_no_tensor(tmp_path):
+    nodes = [helper.make_node("SplitToSequence", ["images"], ["output0"], axis=1)]
+    outputs = [helper.make_tensor_sequence_value_info("output0", TensorProto.FLOAT, None)]
+    path = save(tmp_path / "mine.onnx", nodes, [], outputs, (1, 3, 64, 64), np.float32, names=NAMES)
+    refused(path, r"gives output0 \(no tensor\)")
+
+
+def test_what_a_library_says_at_its_end_is_told(tmp_path):
+    path = table_graph(tmp_path / "mine.onnx", {"output0": V8}, names=NAMES)
+    model = onnx.load(path)
+    model.opset_import[0].version = 99
+    onnx.save(model, path)
+    refused(path, r"opset \d+", "onnxruntime")
 
 
 def one_node(path, operator, inputs=("images",), constants=(), **options):
@@ -311,6 +377,33 @@ def test_tensors_in_files_elsewhere_are_never_read(tmp_path, location):
     path.write_bytes(model.SerializeToString())
     for engine in ENGINES:
         refused(path, "not in its own folder|leads out of its folder|is missing", engine)
+
+
+def with_data(path, label):
+    """A detector of `label` whose tensors lie in mine.data; the .onnx is the same for every label."""
+    answer = V8.copy()
+    answer[0, 4:, 40] = np.roll([0.9, 0, 0], label)
+    path.with_name("mine.data").unlink(missing_ok=True)  # it would be written on
+    table_graph(path, {"output0": answer}, names=NAMES)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="mine.data", size_threshold=0)
+    return path
+
+
+def test_replaced_tensors_are_noticed_and_break_nothing_that_runs(tmp_path):
+    path, data = with_data(tmp_path / "mine.onnx", 1), tmp_path / "mine.data"
+    model, first, graph = installed([tmp_path])["mine"], data.read_bytes(), path.read_bytes()
+    digest, detectors = model.sha256(), Detectors([tmp_path])
+    running = detectors["mine"]
+    assert model.bytes == len(graph) + len(first) and running(PICTURE, 0.5)[0].label == "b"
+    with_data(path, 2)
+    assert path.read_bytes() == graph and model.sha256() != digest
+    assert detectors["mine"](PICTURE, 0.5)[0].label == "c"
+    data.write_bytes(b"")  # as a copy that has just begun
+    assert running(PICTURE, 0.5)[0].label == "b"
+    with pytest.raises(BrokenModel):
+        detectors["mine"]
+    with_data(path, 0)
+    assert detectors["mine"](PICTURE, 0.5)[0].label == "a"
 
 
 def test_tensors_in_a_file_beside_it_are_read(tmp_path):

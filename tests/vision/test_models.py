@@ -106,6 +106,13 @@ def test_a_path_to_a_cfg(tmp_path):
 # one model
 
 
+@pytest.mark.parametrize("name", ["mine.ONNX", "mine.Onnx", "mine.CFG"])
+def test_an_ending_in_capitals_says_what_to_do(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UnknownModel, match=f"Rename it to {name.lower()}"):
+        from_path(tmp_path / name)
+
+
 def test_own_labels_come_before_those_of_coco(tmp_path):
     put(tmp_path, "coco", names="person\nbicycle\n")
     assert from_path(put(tmp_path) / "mine.cfg").labels() == ["person", "bicycle"]

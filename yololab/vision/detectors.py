@@ -63,13 +63,13 @@ class Detectors:
         if detector is None:
             return None
         now = _state(detector.model)
-        gone = None in now[:2]
+        gone = None in now[: 1 + len(detector.model.weight_files)]
         return detector if now == state or gone else None
 
 
 def _state(model: Model) -> State:
     """Size and time of a model's files, None for one that is not there: its network, its weights, the others."""
-    own = (model.path, model.weights, model.names, *(model.path.with_suffix(end) for end in (".names", ".toml")))
+    own = (model.path, *model.weight_files, model.names, *(model.path.with_suffix(end) for end in (".names", ".toml")))
     state: list[tuple[int, int] | None] = []
     for path in own:
         try:

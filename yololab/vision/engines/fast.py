@@ -36,8 +36,9 @@ def make(name: str, model: Model, size: Size, threads: int) -> "FastEngine":
 
 
 def first_line(error: Exception) -> str:
-    """What a library says, short enough for a sentence."""
-    return " ".join(str(error).split())[:300]
+    """What a library says, short enough for a sentence: its beginning and its end, where the reason may stand."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:120]} ... {text[-180:]}"
 
 
 class FastEngine:

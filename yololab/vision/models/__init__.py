@@ -67,6 +67,8 @@ def from_path(path: Path) -> Model:
             f"{path} is a PyTorch file, which is a program. Export it first; with Ultralytics: "
             f"yolo export model={path.name} format=onnx"
         )
+    if path.suffix != path.suffix.lower() in (".cfg", ".onnx") and path.is_file():
+        raise UnknownModel(f"{path} has its ending in capitals. Rename it to {path.stem}{path.suffix.lower()}.")
     if path.suffix not in (".cfg", ".onnx") or not path.is_file():
         raise UnknownModel(
             f"There is no Darknet cfg and no ONNX file at {path}. Give a path that ends in .cfg or .onnx."

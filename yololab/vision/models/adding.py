@@ -64,7 +64,13 @@ def copy(model: Model, folder: Path) -> Path:
     files = dict(_files(model, folder))
     for source, target in files.items():
         if target.exists() and not os.path.samefile(source, target):
-            raise CannotAdd(f"{target} is there already. Move it away, or rename {source.name} first.")
+            if source in model.weight_files[1:]:
+                fix = (
+                    "It holds the tensors of another model: export this one with its tensors in a file of another name"
+                )
+            else:
+                fix = f"Move it away, or rename {source.name} first"
+            raise CannotAdd(f"{target} is there already. {fix}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source, target in files.items():

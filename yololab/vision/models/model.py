@@ -1,7 +1,8 @@
 """One installed model: its files, and what they say about it."""
 
+import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,10 +52,12 @@ class Model:
 
         From NAME.names, else from the ONNX file's metadata, else from coco.names in its folder.
         """
-        if self.is_onnx and self.names.stem != self.name:
+        inside: tuple[str, ...] = ()
+        if self.is_onnx:
             from ..onnx.file import facts
 
-            if inside := facts(self.path).labels:
+            inside = facts(self.path).labels
+            if inside and self.names.stem != self.name:
                 return list(inside)
         if not self.names.is_file():
             raise BrokenModel(
@@ -62,7 +65,8 @@ class Model:
                 f"one class name a line, into {self.path.parent}."
             )
         labels = [line.strip() for line in read(self.names).splitlines() if line.strip()]
-        if not self.is_onnx and len(labels) != (classes := self._classes()):
+        classes = len(inside or labels) if self.is_onnx else self._classes()
+        if len(labels) != classes:
             raise BrokenModel(
                 f"{self.names} has {len(labels)} labels, and {self.path.name} has {classes} classes. "
                 f"Put the right labels, one class name a line, into {self.path.with_suffix('.names')}."
@@ -92,20 +96,37 @@ class Model:
         return len(self.labels())
 
     @property
+    def weight_files(self) -> list[Path]:
+        """The .weights, or the .onnx and the files beside it that hold its tensors."""
+        external: tuple[str, ...] = ()
+        if self.is_onnx:
+            from ..onnx.file import facts
+
+            with suppress(BrokenModel):  # whoever loads it says why
+                external = facts(self.path).external
+        return [self.weights, *(self.path.parent / name for name in external)]
+
+    @property
     def bytes(self) -> int:
         """Size of the weights, 0 where they are gone."""
         try:
-            return self.weights.stat().st_size
+            return sum(path.stat().st_size for path in self.weight_files)
         except OSError:
             return 0
 
     def sha256(self) -> str:
-        """Of the weights; read once for each state of the file. Raises BrokenModel where it cannot be read."""
-        try:
-            state = self.weights.stat()
-            return _remembered_sha256(self.weights, state.st_size, state.st_mtime_ns)
-        except OSError as error:
-            raise BrokenModel(f"{self.weights} cannot be read: {error.strerror}.") from error
+        """Of the weights, of several files that of their digests; read once for each state of a file.
+
+        Raises BrokenModel where one cannot be read.
+        """
+        digests = []
+        for path in self.weight_files:
+            try:
+                state = path.stat()
+                digests.append(_remembered_sha256(path, state.st_size, state.st_mtime_ns))
+            except OSError as error:
+                raise BrokenModel(f"{path} cannot be read: {error.strerror}.") from error
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     @property
     def confidence(self) -> float:

@@ -7,7 +7,9 @@ from ..models import listed, printable
 
 OTHER_FORMATS = {  # suffix: what it is
     ".pt": "a PyTorch checkpoint", ".pth": "a PyTorch checkpoint", ".safetensors": "weights without a network",
-    ".tflite": "a TensorFlow Lite model", ".engine": "a TensorRT engine", ".h5": "a Keras model",
+    ".tflite": "a TensorFlow Lite model", ".engine": "a TensorRT engine", ".trt": "a TensorRT engine",
+    ".h5": "a Keras model", ".keras": "a Keras model", ".pb": "a TensorFlow graph", ".xml": "an OpenVINO network",
+    ".torchscript": "a TorchScript model", ".mlmodel": "a Core ML model",
 }  # fmt: skip
 
 
@@ -31,6 +33,9 @@ def _of_folder(folder: Path) -> Iterator[str]:
     for path in alone:
         if not any(path.stem.startswith(f"{name}_") for name in cfgs):  # else it is named above
             yield f"{path} has no cfg beside it: {path.with_suffix('.cfg').name} is missing."
+    for suffix in (".ONNX", ".CFG", ".WEIGHTS"):
+        for path in listed(folder, suffix):
+            yield f"{path} has its ending in capitals, and is not served. Rename it to {path.stem}{suffix.lower()}."
     for suffix, kind in OTHER_FORMATS.items():
         for path in listed(folder, suffix):
             if path.stem not in onnx:

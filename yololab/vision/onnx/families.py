@@ -115,10 +115,24 @@ def final(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
     return _chosen(output[:, :4], output[:, 4], output[:, 5], classes)
 
 
+def final_of_fractions(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
+    """(1, N, 6): center, width and height as fractions, score, class."""
+    output = outputs[0].reshape(-1, 6)
+    half = output[:, 2:4] / 2
+    corners = np.concatenate([output[:, :2] - half, output[:, :2] + half], 1) * np.array((*size, *size))
+    return _chosen(corners, output[:, 4], output[:, 5], classes)
+
+
 def final_by_batch(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
     """(N, 7): number of the picture, corners, class, score."""
     output = outputs[0].reshape(-1, 7)
     return _chosen(output[:, 1:5], output[:, 6], output[:, 5], classes)
+
+
+def final_by_score(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
+    """(N, 7): number of the picture, corners, score, class."""
+    output = outputs[0].reshape(-1, 7)
+    return _chosen(output[:, 1:5], output[:, 5], output[:, 6], classes)
 
 
 def _chosen(corners: np.ndarray, scores: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
@@ -132,9 +146,9 @@ def _chosen(corners: np.ndarray, scores: np.ndarray, chosen: np.ndarray, classes
 
 
 def logits_and_boxes(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
-    """(1, N, C) and (1, N, 4): logits, and boxes as fractions."""
+    """(1, N, C or more) and (1, N, 4): logits, and boxes as fractions."""
     scores = (1 + np.tanh(np.asarray(outputs[0][0], np.float64) / 2)) / 2  # the sigmoid, without overflow
-    return _rows_of_fractions(outputs[1][0], scores, size)
+    return _rows_of_fractions(outputs[1][0], scores[:, :classes], size)
 
 
 def softmax_and_boxes(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
@@ -142,6 +156,13 @@ def softmax_and_boxes(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
     logits = np.asarray(outputs[0][0], np.float64)
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return _rows_of_fractions(outputs[1][0], (powers / powers.sum(-1, keepdims=True))[:, :classes], size)
+
+
+def scores_and_corners(outputs: Outputs, size: Size, classes: int) -> np.ndarray:
+    """(1, N, C) and (1, N, 4): class probabilities, and corners in pixels."""
+    scores, corners = outputs[0][0], outputs[1][0]
+    boxes = [(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]]
+    return np.concatenate([*boxes, np.ones((len(scores), 1)), scores], axis=1, dtype=np.float32)
 
 
 def _rows_of_fractions(boxes: np.ndarray, scores: np.ndarray, size: Size) -> np.ndarray:
@@ -164,9 +185,15 @@ FAMILIES = {
         Family("yolov7-nms", "YOLOv7 with suppression inside", final_by_batch, nms=False),
         Family("rtdetr", "RT-DETR of Ultralytics: boxes as fractions, classes", as_fractions, nms=False,
                fed={"resize": "squeeze"}),
+        Family("rtdetr-final", "RT-DETR of Ultralytics: boxes as fractions, scores, classes", final_of_fractions,
+               nms=False, fed={"resize": "squeeze"}),
+        Family("yolo-nas", "YOLO-NAS: class probabilities and corners", scores_and_corners, reads=2),
+        Family("yolo-nas-flat", "YOLO-NAS with suppression inside", final_by_score, nms=False),
         Family("detr-sigmoid", "DETR-like, with a sigmoid: logits and boxes", logits_and_boxes, nms=False,
                fed={"resize": "squeeze"}, reads=2),
         Family("detr", "DETR, with a softmax: logits and boxes", softmax_and_boxes, nms=False,
+               fed={"resize": "squeeze", **IMAGENET}, reads=2),
+        Family("rf-detr", "RF-DETR, with a sigmoid: logits and boxes", logits_and_boxes, nms=False,
                fed={"resize": "squeeze", **IMAGENET}, reads=2),
     )
 }  # fmt: skip

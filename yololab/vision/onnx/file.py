@@ -20,6 +20,7 @@ DTYPES: dict[int, type[np.generic]] = {
     TensorProto.UINT8: np.uint8,
 }
 MAX_SIDE = 4096  # of the pictures, pixels
+MAX_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def _of_graph(graph: Any, path: Path, metadata: dict[str, str], external: tuple[
         raise BrokenModel(f"{path} takes {len(inputs)} inputs ({names}); a network that takes one picture is needed.")
     tensor = inputs[0].type.tensor_type
     shape = [each.dim_value if each.dim_value > 0 else 0 for each in tensor.shape.dim]  # 0: any
+    if len(shape) == 4 and shape[1] == 0 and shape[3] != 3:
+        shape[1] = 3  # exporters may leave even the number of channels free
     if len(shape) != 4 or 3 not in (shape[1], shape[3]) or shape[0] > 1 or tensor.elem_type not in DTYPES:
         dims = ", ".join(str(each) if each else "?" for each in shape)
         dtype = TensorProto.DataType.Name(tensor.elem_type).lower()
@@ -108,14 +111,20 @@ def _exported_size(metadata: dict[str, str]) -> tuple[int, int] | None:
 
 
 def _labels(metadata: dict[str, str]) -> tuple[str, ...]:
-    """The class names in the metadata: a list, or a dictionary by number, as JSON or as Python writes it."""
+    """The class names in the metadata: a list, or a dictionary by number, as JSON or as Python writes it.
+
+    A number that the dictionary lacks is its own name.
+    """
     for key in ("names", "classes", "labels"):
         found = literal(metadata.get(key, ""))
         if isinstance(found, dict):
             try:
-                found = [found[key] for key in sorted(found, key=int)]
+                numbered = {int(key): name for key, name in found.items()}
             except (TypeError, ValueError):
                 continue
+            if not numbered or min(numbered) < 0 or max(numbered) >= MAX_CLASSES:
+                continue
+            found = [numbered.get(number, number) for number in range(max(numbered) + 1)]
         if isinstance(found, list) and found:
             return tuple(" ".join(str(each).split()) for each in found)
     return ()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from ...errors import BrokenModel
 from ..darknet.cache import converted
@@ -124,4 +125,17 @@ def network_of(model: Model, size: Size) -> Network:
         width, height = known.size or size
         raise BrokenModel(f"{model.path} takes pictures of {width} x {height} only, not of {size[0]} x {size[1]}.")
     preparation = Preparation(size, dtype=known.dtype, channels_last=known.channels_last)
-    return Network(model, model.path, known.input, known.outputs, preparation)
+    return Network(
+        model, _content(model.path) if known.external else model.path, known.input, known.outputs, preparation
+    )
+
+
+def _content(path: Path) -> Path | bytes:
+    """An ONNX file with the tensors that lie beside it, as one piece where protobuf can hold that (2 GiB).
+
+    Engines map the other files into memory: to replace one in use would end the process.
+    """
+    try:
+        return bytes(onnx.load(str(path)).SerializeToString())
+    except ValueError:
+        return path
