@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -218,11 +219,47 @@ def test_a_camera_is_recorded_until_ctrl_c(here, monkeypatch):
     assert 0 <= len(drawn) - len(found) <= 1 and fps == 30
 
 
+class Mjpeg(BaseHTTPRequestHandler):
+    """A camera in the network, as most have it: JPEGs one after the other in one response."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for picture in frames():
+            jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+            self.wfile.write(jpeg + b"\r\n")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_camera_in_the_network_is_read_until_it_stops(here, capsys):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mjpeg)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://ann:secret@127.0.0.1:{server.server_port}/video.mjpg"
+    try:
+        assert main(["detect", address, "--json", "r.json"]) == 1
+        assert "The camera gave no more frames" in capsys.readouterr().err
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    found = results(here / "r.json")
+    assert len(found) >= FRAMES - 1 and found[0]["detections"]
+    (copy,) = (here / "detected").iterdir()
+    assert copy.name.startswith("camera-127.0.0.1-") and "secret" not in copy.name
+    assert main(["detect", address]) == 1
+    assert "is its address right" in capsys.readouterr().err
+
+
 def test_a_camera_that_is_not_there_is_a_failure(here, monkeypatch, capsys):
     monkeypatch.setattr(Camera, "opened", False)
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     assert main(["detect", "3"]) == 1
-    assert "3: Camera 3 cannot be opened" in capsys.readouterr().err
+    assert "3: The camera 3 cannot be opened" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ browsers; VP9 in both, but OpenCV's encoder of it takes 10 to 30 times as long, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `yololab detect` to its parser."""
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="pictures, folders, patterns such as '*.jpg', videos; 0 is a camera"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="pictures, folders, patterns such as '*.jpg', videos; 0, rtsp:// or http:// for a camera",
     )
     parser.add_argument("--model", help="a name, or the path of a model file; default: YOLOLAB_MODEL, else starter")
     parser.add_argument(

@@ -7,11 +7,13 @@ from glob import glob, has_magic
 from pathlib import Path
 from time import strftime
 from typing import Literal
+from urllib.parse import urlsplit
 
 from .results import Failure
 
 PICTURES = set(".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp".split())  # noqa: SIM905
 VIDEOS = set(".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv".split())  # noqa: SIM905
+STREAMS = ("rtsp", "rtsps", "http", "https")  # of cameras in a network
 Kind = Literal["picture", "video", "camera"]
 
 
@@ -57,6 +59,8 @@ def _expand(argument: str, out: str) -> Iterator[Source | Failure]:
         yield from map(_file, matches)
         if not matches:
             yield Failure(argument, "No file matches this pattern.")
+    elif urlsplit(argument).scheme in STREAMS:
+        yield Source(argument, "camera")
     else:
         yield Failure(argument, "There is no such file or folder.")
 
@@ -106,7 +110,8 @@ def _with_copies(sources: list[Source | Failure]) -> list[Source | Failure]:
 
 def _copy(source: Source, shared: str) -> Path:
     if source.kind == "camera":
-        return Path(f"camera-{source.name}-{strftime('%Y%m%d-%H%M%S')}.mp4")  # the last recording stays
+        name = source.name if source.name.isdecimal() else urlsplit(source.name).hostname  # without a password
+        return Path(f"camera-{name}-{strftime('%Y%m%d-%H%M%S')}.mp4")  # the last recording stays
     path = Path(os.path.abspath(source.name))
     if shared:
         path = path.relative_to(shared)

@@ -24,6 +24,7 @@ from .sources import Source
 
 AHEAD = 4  # frames; one of 3840 x 2160 takes 25 MB
 THREADS = 8  # one thread decodes and one encodes; more than this many would only hold frames in memory
+PATIENCE = 10_000  # milliseconds without an answer from a camera in the network
 FPS = 25.0  # where a video or camera does not say
 
 
@@ -42,10 +43,11 @@ class Video:
     def __init__(self, source: Source) -> None:
         self.camera = source.kind == "camera"
         with quiet():
-            self._capture = cv2.VideoCapture(int(source.name) if self.camera else os.path.abspath(source.name))
+            self._capture = _capture(source)
         if not self._capture.isOpened():
             raise BadImage(
-                f"Camera {source.name} cannot be opened. Is it connected, and does no other program use it?"
+                f"The camera {source.name} cannot be opened. Is it connected, is its address right, and does no other "
+                "program use it?"
                 if self.camera
                 else "The video cannot be opened: it is damaged, cut off, or of a kind that OpenCV does not read. "
                 "Play it in a video player, or convert it to mp4."
@@ -87,6 +89,15 @@ class Video:
         if self.count - self.read > max(1, min(self.fps, self.count / 10)):
             return f"The video breaks off after {self.read} of {self.count} frames; these were used."
         return None
+
+
+def _capture(source: Source) -> cv2.VideoCapture:
+    if source.kind != "camera":
+        return cv2.VideoCapture(os.path.abspath(source.name))
+    if source.name.isdecimal():
+        return cv2.VideoCapture(int(source.name))
+    patience = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, PATIENCE, cv2.CAP_PROP_READ_TIMEOUT_MSEC, PATIENCE]
+    return cv2.VideoCapture(source.name, cv2.CAP_FFMPEG, patience)
 
 
 def detect_video(job: Job, source: Source, stride: int, codec: str | None) -> Generator[Entry, None, None]:
