@@ -12,7 +12,7 @@ import venv
 
 import pytest
 import requests
-from helpers import IMAGES, PACKAGE, ROOT, answers, wait_for
+from helpers import IMAGES, LIMIT, PACKAGE, ROOT, answers, wait_for
 
 from yololab import Detector
 from yololab.__main__ import main
@@ -170,6 +170,17 @@ def test_a_fetch_that_fails_is_three_lines(monkeypatch, capsys, tmp_path):
     assert re.fullmatch(r"error: \S+ could not be downloaded:", what)
     assert "the proxy does not answer: " in why and "HTTPSConnection" not in why
     assert "set HTTPS_PROXY" in remedy and str(tmp_path / "models") in remedy
+
+
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_a_reader_who_has_seen_enough_is_no_error(command):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "yololab", command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()  # as `| head -0` does
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(LIMIT) == 1
 
 
 def test_no_command_shows_the_help(capsys):
