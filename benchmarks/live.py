@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks import ROOT
 from yololab.api.rendering import as_dict
-from yololab.api.service import DetectionService, Options
+from yololab.api.result import Options
+from yololab.api.service import DetectionService
 from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
 

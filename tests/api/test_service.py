@@ -16,7 +16,7 @@ from helpers import IMAGES, PACKAGE, ready_client, wait_for, wait_ready
 from yololab import create_app, serve
 from yololab.api import service as module
 from yololab.api.rendering import as_dict
-from yololab.api.service import Options
+from yololab.api.result import Options
 from yololab.api.settings import Settings
 from yololab.errors import WrongSetting
 

@@ -13,7 +13,7 @@ from test_browser import CHROMIUM, QUIET, SHOTS, pytestmark  # noqa: F401  (pyte
 
 from yololab import create_app, serve
 from yololab.api.rendering import as_dict
-from yololab.api.service import Options
+from yololab.api.result import Options
 from yololab.api.settings import Settings
 
 CLIP = ROOT / "yololab" / "api" / "pages" / "shared" / "clip.webm"

@@ -16,7 +16,8 @@ from .live import MAX_FRAME, Close, going_away, shortened
 from .live_options import WrongOptions, changed
 from .queue import STOPPING, ClientDisconnected
 from .rendering import as_dict
-from .service import DetectionService, Options, Result
+from .result import Options, Result
+from .service import DetectionService
 
 logger = logging.getLogger(__name__)
 

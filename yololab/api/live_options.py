@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .service import Options
+from .result import Options
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

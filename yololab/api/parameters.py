@@ -18,7 +18,8 @@ from ..vision.models import installed
 from .forms import FORM, RAW, Sent, check_content_type, only_picture, read_form, with_parameters
 from .middleware import FORM_OVERHEAD
 from .queue import ClientDisconnected
-from .service import DetectionService, Options
+from .result import Options
+from .service import DetectionService
 from .settings import Settings
 
 logger = logging.getLogger(__name__)

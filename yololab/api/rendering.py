@@ -5,8 +5,8 @@ from typing import Any
 
 from ..vision.drawing import annotate
 from ..vision.images import encode
+from .result import Result
 from .schemas import Answer, ExplainedPicture, Size
-from .service import Result
 
 JSON = "application/json"
 

@@ -2,27 +2,25 @@
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import TypeVar
 
 import numpy as np
 from fastapi import FastAPI
 
-from ..detections import Detection
 from ..errors import BrokenModel, LabError, NotReady
 from ..vision.cost import memory_of
-from ..vision.detector import NMS_THRESHOLD
 from ..vision.detectors import Detectors
-from ..vision.explain import Explanation, explain
+from ..vision.explain import explain
 from ..vision.images import decode_small, decode_whole, give_back_memory, media_type
 from ..vision.machine import cores
 from .budget import Budget
 from .metrics import Metrics
 from .queue import STOPPING, RequestQueue
+from .result import Options, Result, timed
 from .settings import Settings
 from .startup import Files, default_model_files
 from .uploads import Uploads
@@ -33,49 +31,6 @@ T = TypeVar("T")
 RETRY = 10  # seconds between two looks at the files of the default model
 NOTHING = np.empty((0, 0, 3), np.uint8)
 LOADING = "The model is still loading. Try again in a second."
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is asked of one picture. confidence: None for the model's own.
-
-    draw: keep the whole picture, to draw on. explain_from: explain every candidate with at least this confidence.
-    """
-
-    model: str
-    confidence: float | None = None
-    nms_threshold: float = NMS_THRESHOLD
-    draw: bool = False
-    explain_from: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one picture; the routes make JSON or a picture of it.
-
-    picture: BGR uint8 (H, W, 3), upright; with `Options.draw` of the full size, width x height pixels, else perhaps
-        a smaller copy. media_type: of the upload. seconds: by stage, in order.
-    """
-
-    model: str
-    version: str
-    width: int
-    height: int
-    detections: list[Detection]
-    picture: np.ndarray
-    media_type: str
-    explanation: Explanation | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Note under `stage` the seconds that the block takes."""
-    started = perf_counter()
-    try:
-        yield
-    finally:
-        seconds[stage] = perf_counter() - started
 
 
 class DetectionService:

@@ -11,8 +11,8 @@ from ..forms import MAX_FILES
 from ..middleware import too_large
 from ..parameters import DetectionRoute, Service, body_limit, options_dependency, request_body
 from ..rendering import as_answer
+from ..result import Options
 from ..schemas import DETECTION, Answer
-from ..service import Options
 from ..settings import Settings
 
 PATHS = ("/v1/detections/batch",)  # that take pictures

@@ -16,8 +16,8 @@ from ..parameters import (
     response_media_type,
 )
 from ..rendering import JSON, as_json, as_picture
+from ..result import Options, Result
 from ..schemas import DETECTION, NOT_ACCEPTABLE, PICTURES, Answer, Responses
-from ..service import Options, Result
 from ..settings import Settings
 
 PATHS = ("/predict", "/v1/detections")  # that take pictures

@@ -14,8 +14,8 @@ from ..metrics import server_timing
 from ..page_routes import FRESH, page_router
 from ..parameters import DetectionRoute, Service, Upload, body_limit, options_dependency, request_body
 from ..rendering import JSON, as_explanation
+from ..result import Options
 from ..schemas import DETECTION, ExplainedPicture
-from ..service import Options
 from ..settings import Settings
 
 PATHS = ("/v1/explain",)  # that take pictures

@@ -11,7 +11,8 @@ from ..live import Close, LiveConnections, going_away, shortened
 from ..live_connection import LiveConnection
 from ..live_options import WrongOptions, changed
 from ..page_routes import page_router
-from ..service import DetectionService, Options
+from ..result import Options
+from ..service import DetectionService
 from ..settings import Settings
 
 PATHS = ()  # none takes uploads
