@@ -57,7 +57,7 @@ outputs: .venv/installed-tests ## run the notebooks and keep their outputs in th
 site: .venv/installed-tests ## build the site of notebooks and docs in build/site
 	@$(EDITABLE) '.[site]'
 	@$(BIN)/python -m sphinx -W --keep-going -q -j auto -c docs . build/site
-	@echo "Look at build/site/index.html, or: $(BIN)/python -m http.server -d build/site --bind 127.0.0.1"
+	@echo "Look at it: $(BIN)/python -m http.server -d build/site --bind 127.0.0.1, then http://127.0.0.1:8000"
 
 dev: .venv/installed-tests ## install the git hooks that check each commit
 	@$(EDITABLE) '.[dev]'

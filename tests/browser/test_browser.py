@@ -1,15 +1,21 @@
 """What people see: the pages and JupyterLab in a real browser. Screenshots go to build/screenshots/: look at them."""
 
+import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
+from contextlib import suppress
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import requests
 from helpers import IMAGES, ROOT
+from PIL import Image
 
 from yololab import create_app, serve
 from yololab.api.settings import Settings
@@ -26,6 +32,13 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
          "--disable-sync", "--no-first-run", "--disable-features=Translate,OptimizationHints"]  # fmt: skip
 SHOTS = ROOT / "build" / "screenshots"
 APPLE = IMAGES / "apple.jpg"
+
+
+PIXELS = """image => {
+    const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 48});
+    canvas.getContext("2d").drawImage(image, 0, 0, 64, 48);
+    return [...canvas.getContext("2d").getImageData(0, 0, 64, 48).data];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -361,6 +374,59 @@ def test_explore_says_what_the_api_says(page, url):
     page.screenshot(path=SHOTS / "explore_error.png")
     explore.choose("apple.jpg")
     assert page.locator("#notice").is_hidden()
+
+
+@pytest.mark.parametrize("kind", ["lying WebP", "PNG, turned behind its pixels", "animated GIF", "TIFF"])
+def test_explore_shows_what_was_judged(explore, kind):
+    page, out = explore.page, io.BytesIO()
+    image, other = (Image.open(IMAGES / name).convert("RGB") for name in ("fruit.jpg", "car.jpg"))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    lying = image.transpose(Image.Transpose.ROTATE_90)
+    if kind == "lying WebP":
+        lying.save(out, "WEBP", quality=95, exif=turned)
+    elif kind == "animated GIF":
+        image.save(out, "GIF", save_all=True, append_images=[other], duration=100)
+    elif kind == "TIFF":
+        image.save(out, "TIFF")
+    else:
+        lying.save(out, "PNG")
+        chunk = b"eXIf" + turned.tobytes().removeprefix(b"Exif\0\0")
+        late = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        out = io.BytesIO(out.getvalue()[:-12] + late + out.getvalue()[-12:])
+    name = {"lying WebP": "image/webp", "animated GIF": "image/gif", "TIFF": "image/tiff"}.get(kind, "image/png")
+    page.locator("#file").set_input_files({"name": "a", "mimeType": name, "buffer": out.getvalue()})
+    page.locator("#objects", has_text="banana").wait_for()
+    page.wait_for_function("() => !document.getElementById('stage').classList.contains('busy')")
+    page.wait_for_function("() => document.getElementById('picture').naturalWidth == 640")
+    assert page.locator("#picture").is_visible() and page.locator("#notice").is_hidden()
+    shown = page.locator("#picture").evaluate(PIXELS)
+    expected = np.asarray(image.resize((64, 48)), int)
+    assert np.abs(np.array(shown).reshape(48, 64, 4)[..., :3] - expected).mean() < 12
+
+
+def test_explore_the_last_click_counts(explore):
+    page, held = explore.page, []
+    page.route("**/samples/fruit.jpg", lambda route: held.append(route))
+    group = page.get_by_role("group", name="Sample pictures")
+    group.get_by_role("button", name="fruit", exact=True).click()
+    group.get_by_role("button", name="car", exact=True).click()
+    page.locator("#objects", has_text="car").wait_for()
+    for route in held:
+        with suppress(Exception):  # the page has given it up
+            route.continue_()
+    explore.choose("car.jpg")  # what was asked for before has come by then
+    assert held and page.locator("#picture").get_attribute("alt") == "car.jpg"
+    assert "banana" not in page.locator("#objects").inner_text()
+
+
+def test_explore_tab_finds_a_row_that_is_shown(explore):
+    page = explore.page
+    explore.choose("fruit.jpg")
+    page.get_by_label("detected", exact=True).uncheck()
+    explore.frame()
+    assert page.locator('#rows tr[tabindex="0"]').count() == 1
+    assert page.locator('#rows tr[tabindex="0"]').is_visible()
 
 
 def test_explore_takes_what_is_dropped_and_samples_behind_a_prefix(page, url):

@@ -1,6 +1,7 @@
 """The page /live in Chromium, its fake camera fed from the project's clip. Screenshots go to build/screenshots/."""
 
 import json
+import threading
 import time
 from contextlib import contextmanager
 from statistics import median
@@ -48,6 +49,18 @@ def camera(tmp_path_factory):
     assert len(frames) == len(TRUTH["frames"])
     path.write_bytes(b"".join(frame * 2 for frame in frames))  # a camera has 30 frames a second, the clip 15
     return path
+
+
+SLOW_CAMERA = """
+window.waiting = []; window.given = [];
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (options) => {
+  await new Promise((allow) => waiting.push(allow));
+  const media = await ask(options);
+  given.push(media);
+  return media;
+};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +235,63 @@ def test_a_video_file(page):
     assert "cannot play this video" in page.locator("#problem").inner_text()
 
 
+def test_only_the_last_choice_gets_the_camera(browser, server):
+    """The person answers the browser's question late: after another choice, a second click, or Esc."""
+    page = browser.new_page()
+    page.add_init_script(SLOW_CAMERA)
+    for after in ("#demo", "#camera", "Escape"):
+        page.goto(f"{server.url}/live")
+        page.locator("#model:enabled").wait_for()
+        page.evaluate(LISTEN, BITS)
+        page.locator("#camera").click()
+        page.wait_for_function("() => waiting.length == 1")
+        if after == "Escape":
+            page.keyboard.press(after)
+        else:
+            page.locator(after).click()
+        if after == "#camera":
+            page.wait_for_function("() => waiting.length == 2")
+        page.evaluate("() => waiting.forEach(allow => allow())")
+        page.wait_for_function("() => given.length == waiting.length")
+        page.wait_for_function("() => given[0].getTracks().every(each => each.readyState == 'ended')")
+        if after == "Escape":
+            assert page.locator("#video").is_hidden() and page.locator("#stop").is_disabled()
+            continue
+        page.wait_for_function("() => seen.length >= 2")
+        assert page.locator(f"{after}[aria-current]").count() == 1
+        page.locator("#stop").click()
+        assert page.evaluate("() => given.every(media => media.getTracks().every(each => each.readyState == 'ended'))")
+    page.close()
+
+
+def test_a_paused_page_comes_back_after_a_restart(browser):
+    server = serve(create_app(Settings(keep=False, extras="live")), port=0, quiet=True)
+    page = browser.new_page()
+    page.goto(f"{server.url}/live")
+    page.evaluate(LISTEN, BITS)
+    run(page, 3, "#demo")
+    server.stop()
+    page.locator("#notice:visible", has_text="Trying again").wait_for()
+    with page.expect_event("requestfailed", lambda request: "v1/models" in request.url):  # it tries again, in vain
+        page.locator("#pause").click()
+    again = serve(create_app(Settings(keep=False, extras="live")), port=server.port, quiet=True)
+    before = page.evaluate("() => seen.length")
+    page.locator("#pause").click()
+    page.wait_for_function(f"() => seen.length > {before + 3}")
+    assert page.locator("#notice").is_hidden()
+    page.close()
+    again.stop()
+
+
+def test_a_server_that_does_not_answer_is_told(page, server, monkeypatch):
+    go, process = threading.Event(), server.app.state.service.process
+    run(page, 3, "#demo")
+    monkeypatch.setattr(server.app.state.service, "process", lambda *given: (go.wait(60), process(*given))[1])
+    page.locator("#notice:visible", has_text="has not answered").wait_for()
+    go.set()
+    page.locator("#notice").wait_for(state="hidden")
+
+
 def test_a_server_that_stops_and_comes_back(browser):
     server = serve(create_app(Settings(keep=False, extras="live")), port=0, quiet=True)
     page = browser.new_page()
@@ -245,6 +315,9 @@ def test_a_key_is_asked_for(browser):
     page.goto(f"{server.url}/live")
     page.locator("#keyform:visible").wait_for()
     page.evaluate(LISTEN, BITS)
+    page.locator("#key").fill("right\N{EN DASH}key")
+    page.locator("#keyform button").click()
+    page.locator("#problem", has_text="No key has such characters").wait_for()
     page.locator("#key").fill("right/+ key")
     page.locator("#keyform button").click()
     page.locator("#model:enabled").wait_for()

@@ -37,6 +37,14 @@ async function pixels(blob) {
   return context.getImageData(0, 0, width, height);
 }
 
+/** A picture as the network sees it: still. */
+export async function asJudged(picture) {
+  const image = await pixels(picture);
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas.convertToBlob();
+}
+
 /** Every candidate in a picture, as the server's `explain` gives them. */
 export async function explain(picture, name, signal) {
   const clock = [performance.now()];

@@ -1,12 +1,13 @@
 // The page: asks once for each picture, then judges and paints anew whenever a threshold moves.
 
-import { ask, attempt, whenKeyIsGiven } from "./access.js";
+import { Problem, ask, attempt, tell, whenKeyIsGiven } from "./access.js";
 import { heatmap, paint, paintScale, paintStrip, placed, together } from "./draw.js";
-import { explain as explainPicture, models, samples } from "./source.js";
+import { asJudged, explain as explainPicture, models, samples } from "./source.js";
 import { MOST, figure, group, judge, nearest, objects, reason, stages, tally } from "./verdicts.js";
 
 const $ = (id) => document.getElementById(id);
 const THUMB = 18; // px, as in the style sheet
+const MOVING = ["image/gif", "image/webp", "image/apng"]; // may be animations: only their first picture is judged
 const REACH = 6; // px: how near to a line the pointer must be
 const scene = { size: null, candidates: [], fates: [], shown: new Set(["detected", "suppressed", "below"]), focus: null, heat: null };
 const limits = { confidence: 0.4, nms: 0.45 };
@@ -30,35 +31,57 @@ async function offerSamples() {
     const title = name.replace(/\.\w+$/, "").replaceAll("_", " ");
     const button = Object.assign(document.createElement("button"), { type: "button", title });
     button.append(Object.assign(new Image(64, 48), { src: url, alt: title, draggable: false }));
-    button.addEventListener("click", () => attempt(async () => {
-      await open(new File([await (await ask(url)).blob()], name));
-    }));
+    button.addEventListener("click", () => attempt(() => open(async (signal) => {
+      return new File([await (await ask(url, { signal })).blob()], name, { type: "image/jpeg" });
+    })));
     $("samples").append(button);
   }
 }
 
-/** Show a picture and have it explained. */
-async function open(picture) {
+/** Show a picture and have it explained; the last one that was chosen counts. fetched: (signal) => its File. */
+async function open(fetched) {
   asking.abort();
   asking = new AbortController();
-  file = picture;
+  const { signal } = asking;
   clear();
-  URL.revokeObjectURL($("picture").src);
-  $("picture").src = URL.createObjectURL(file);
-  $("picture").alt = file.name;
-  $("picture").hidden = false;
-  $("invite").hidden = true;
   $("stage").classList.add("busy");
   $("summary").textContent = "Asking the model …";
-  const { signal } = asking;
   try {
+    const picture = await fetched(signal);
+    await picture.slice(0, 1).arrayBuffer().catch(() => {
+      throw new Problem("That is a folder, or a file that the browser may not read. Take a picture.");
+    });
+    signal.throwIfAborted();
+    file = picture;
+    show(file);
+    if ($("model").disabled) await start().catch(() => {}); // the answer says what is wrong
     await explain(signal);
+    await showAsJudged(signal);
   } finally {
     if (!signal.aborted) {
       $("stage").classList.remove("busy");
       if (!answer) $("summary").textContent = "No answer";
     }
   }
+}
+
+function show(picture) {
+  URL.revokeObjectURL($("picture").src);
+  $("picture").src = URL.createObjectURL(picture);
+  $("picture").alt = file.name;
+  $("picture").hidden = false;
+  $("invite").hidden = true;
+}
+
+/** Where the browser shows something else than what was judged: lying on its side, in motion, or nothing. */
+async function showAsJudged(signal) {
+  const isShown = await $("picture").decode().then(() => true, () => false);
+  const { naturalWidth: width, naturalHeight: height } = $("picture");
+  const isSame = isShown && width === answer.image.width && height === answer.image.height;
+  if (isSame && !MOVING.includes(file.type)) return;
+  const still = await asJudged(file, signal);
+  signal.throwIfAborted();
+  show(still);
 }
 
 async function explain(signal) {
@@ -177,6 +200,11 @@ function updateRows() {
     if ((row.dataset.mark ?? "") !== mark) row.dataset.mark = mark;
     if (inSight.has(row)) write(row, number);
   });
+  const first = $("rows").querySelector('[tabindex="0"]');
+  if (first && !scene.shown.has(first.dataset.verdict)) { // Tab must find a row that is there
+    const seen = [...$("rows").rows].find((row) => scene.shown.has(row.dataset.verdict));
+    if (seen) [first.tabIndex, seen.tabIndex] = [-1, 0];
+  }
   clearTimeout(resting);
   resting = setTimeout(rest, 400);
 }
@@ -327,7 +355,7 @@ function showTimes(bars) {
 
 // ---- a picture comes: chosen, dropped or pasted
 
-const take = (files) => files[0] && attempt(() => open(files[0]));
+const take = (files) => files[0] && attempt(() => open(async () => files[0]));
 $("file").addEventListener("change", (event) => {
   take([...event.target.files]);
   event.target.value = ""; // so that the same one can be chosen again
@@ -345,7 +373,9 @@ for (const name of ["dragleave", "drop", "dragend"]) {
 }
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  take([...event.dataTransfer.files]);
+  const files = [...event.dataTransfer.files];
+  if (!files.length) tell("That was no file. Save the picture first, then drop the file.");
+  take(files);
 });
 whenKeyIsGiven(async (waiting) => {
   if ($("model").disabled) await start();

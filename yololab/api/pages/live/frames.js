@@ -6,6 +6,7 @@ const SIDE = 640; // px: the longer side of a frame that is sent; the networks s
 const QUALITY = 0.85; // of the JPEG
 const SECURE = "Browsers give a page the camera or the screen only on localhost or over https. On the machine itself " +
   "open http://localhost with the same port; from another one, put https in front of the server. A video file works here, too.";
+const UNPLAYABLE = "The browser cannot play this video. Take an MP4 (H.264) or a WebM.";
 const SENTENCES = {
   NotAllowedError: "The camera was refused. Allow it at the left of the address bar, then choose Camera again.",
   NotFoundError: "There is no camera on this device. Take a video file, the screen, or the demo clip.",
@@ -29,11 +30,18 @@ async function ask(kind) {
   }
 }
 
-/** Let a video element show what was chosen. what: "camera", "screen", or the URL of a video. onEnd: it was taken away. */
-export async function show(video, what, onEnd) {
+/**
+ * Let a video element show what was chosen. what: "camera", "screen", or the URL of a video. onEnd: it was taken away.
+ * isWanted: whether it still is, once the person has answered the browser; if not, the camera is given back at once.
+ */
+export async function show(video, what, onEnd, isWanted) {
   hide(video);
   if (what === "camera" || what === "screen") {
     const media = await ask(what);
+    if (!isWanted()) {
+      for (const track of media.getTracks()) track.stop();
+      throw new DOMException("Another source was chosen.", "AbortError");
+    }
     media.getVideoTracks()[0].addEventListener("ended", onEnd);
     video.srcObject = media;
   } else {
@@ -42,8 +50,9 @@ export async function show(video, what, onEnd) {
   }
   await video.play().catch((error) => {
     if (error.name === "AbortError") throw error; // another source was chosen
-    throw new Problem("The browser cannot play this video. Take an MP4 (H.264) or a WebM.");
+    throw new Problem(UNPLAYABLE);
   });
+  if (!video.videoWidth) throw new Problem(UNPLAYABLE); // only its sound can be played
 }
 
 /** Give back the camera, the screen or the file. */

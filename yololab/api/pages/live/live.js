@@ -10,6 +10,7 @@ const $ = (id) => document.getElementById(id);
 const UNDER_WAY = 2; // frames: one that is worked on, one that waits
 const KEPT = 120; // latencies in the line
 const RETRY = 2000; // ms
+const PATIENCE = 5000; // ms without an answer
 const video = $("video");
 const options = { model: null, confidence: null, nms_threshold: null }; // null: the model's, the server's own
 let run = null; // what runs now: {source, pending, last, ...}
@@ -22,7 +23,11 @@ async function begin(name, what) {
   end();
   await attempt(async () => {
     if ($("model").disabled) await start();
-    await show(video, what, () => mine === choosing && finish("The picture has ended: the camera or the screen was taken away."));
+    const ended = () => mine === choosing && finish("The picture has ended: the camera or the screen was taken away.");
+    await show(video, what, ended, () => mine === choosing).catch((error) => {
+      if (mine === choosing) hide(video);
+      throw error;
+    });
     if (mine !== choosing) return;
     run = { name, what, stream: null, opening: false, sent: 0, pending: [], last: null, paused: false, retry: 0,
       broken: false, latencies: [], times: [], answered: 0, shown: 0, base: null, told: 0, heard: 0 };
@@ -36,6 +41,7 @@ async function begin(name, what) {
     setPaused(false);
     connect(run);
     const current = run;
+    current.watchdog = setInterval(() => current.stream?.ready && notice(current), 1000);
     watch(video, (count) => {
       if (run !== current) return false;
       newFrame(current, count);
@@ -46,11 +52,13 @@ async function begin(name, what) {
 
 /** Stop everything, and leave the last picture's place empty. */
 function end() {
+  hide(video); // also one that has not begun yet
   if (!run) return;
   clearTimeout(run.retry);
+  clearInterval(run.watchdog);
   run.stream?.close();
   run = null;
-  hide(video);
+  for (const id of ["rate", "latency", "skipped"]) $(id).textContent = "–";
   video.hidden = $("frame").hidden = true;
   $("overlay").width = 0;
   $("invite").hidden = false;
@@ -60,10 +68,17 @@ function end() {
   $("stage").classList.remove("paused");
 }
 
+/** End what runs, and what the browser still asks the person about. */
 function finish(sentence) {
   choosing++;
   end();
   tell(sentence);
+}
+
+/** Say it where the server is connected and does not answer. */
+function notice(current) {
+  const since = current.pending[0]?.taken ?? Infinity;
+  if (!current.paused && performance.now() - since > PATIENCE) tell("The server has not answered for some seconds. Waiting …");
 }
 
 // ---- the connection
@@ -79,9 +94,13 @@ function connect(current) {
       current.broken = true;
       return void attempt(() => { throw problem; });
     }
+    current.pending = [];
     if (current.paused || document.hidden) return; // it is opened again with the next frame
     tell(`${problem.message} Trying again …`);
-    current.retry = setTimeout(() => run === current && connect(current), RETRY);
+    current.retry = setTimeout(() => {
+      current.retry = 0;
+      if (run === current) connect(current);
+    }, RETRY);
   });
 }
 
@@ -227,14 +246,10 @@ $("smooth").addEventListener("change", () => {
 });
 $("pause").addEventListener("click", () => setPaused(!run.paused));
 $("save").addEventListener("click", save);
-$("stop").addEventListener("click", () => {
-  choosing++;
-  end();
-  tell("");
-});
+$("stop").addEventListener("click", () => finish(""));
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
-  if (event.key === "Escape") $("stop").click();
+  if (event.key === "Escape") finish("");
   else if (event.key === "s" || event.key === "S") save();
   else if (event.key === " " && !event.target.closest("button")) $("pause").click();
   else return;

@@ -16,7 +16,7 @@ export class Problem extends Error {
 /** fetch, relative to this page; a Problem with the API's own sentence where it says no. */
 export async function ask(url, options = {}) {
   const headers = key === null ? {} : { "X-API-Key": key };
-  const response = await fetch(url, { ...options, headers }).catch((error) => {
+  const response = await fetch(url, { ...options, headers: { ...headers, ...options.headers } }).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Problem("The server does not answer. Is it running?");
   });
@@ -58,7 +58,9 @@ export async function attempt(work) {
 export function whenKeyIsGiven(then) {
   $("keyform").addEventListener("submit", (event) => {
     event.preventDefault();
-    key = $("key").value;
+    const given = $("key").value.trim();
+    if (!/^[ -~]*$/.test(given)) return tell("No key has such characters: type it, or copy it as plain text.", true);
+    key = given;
     const waiting = again;
     attempt(() => then(waiting));
   });

@@ -33,6 +33,13 @@ export async function explain(picture, model, signal) {
   return { answer: JSON.parse(text), timing: response.headers.get("server-timing"), clock };
 }
 
+/** A picture as the server sees it, upright and still: what is drawn by a threshold that nothing reaches. */
+export async function asJudged(picture, signal) {
+  const body = new FormData();
+  body.append("file", picture, picture.name || "picture");
+  return (await ask("v1/detections?confidence=1", { method: "POST", body, signal, headers: { Accept: "image/jpeg" } })).blob();
+}
+
 const AGAIN = new Set([1001, 1005, 1006, 1012]); // the server has stopped, or the network: it may come back
 
 /**
