@@ -1,6 +1,5 @@
 """The probe: sends requests to the API under check, and notes in the report what was expected and what was answered."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,10 +13,12 @@ from yololab.serving.kernel import serve, serving
 
 from .answer import BROKE, Answer
 from .report import Report
-from .watched import Watched, says_more, twice
+from .watched import Watched, quiet, twice
 
 SECONDS = 30  # for one answer
+STOP = 10  # seconds in which the app's server should have ended
 AGAIN = "run the cell that makes the app again, then your cell: the first function is the one that answers"
+ENDLESS = "is there a loop whose condition never becomes false? (restart the kernel: it goes on there)"
 FACTORY = "the check needs the function, not its app; the function's last line is: return app"
 
 
@@ -40,7 +41,7 @@ class Probe:
         except requests.ConnectionError:
             if self.stop is None:
                 raise
-        except requests.Timeout:
+        except (requests.Timeout, requests.exceptions.ChunkedEncodingError):
             pass
         answer = Answer(self.report, f"{method} {url.removeprefix(self.url)}", response, hint, missing)
         if answer.status == 500:
@@ -68,6 +69,20 @@ class Probe:
     delete = partialmethod(request, "DELETE")
 
 
+def ended(report: Report, function: Callable[..., Any], *args: Any, seconds: float = SECONDS) -> Any:
+    """`function(*args)`, raising what it raises. Notes it, and raises Stop, where it does not end in time."""
+    pool = ThreadPoolExecutor(1)
+    called = pool.submit(function, *args)
+    try:
+        return called.result(seconds)
+    except TimeoutError:
+        if not called.done():
+            report.require("your function ends", "it ends", f"it still runs after {seconds:g} s", ENDLESS)
+        raise
+    finally:
+        pool.shutdown(wait=False)
+
+
 def at_once(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
     """The function's results for all arguments, called at the same time from a thread each."""
     arguments = list(arguments)
@@ -82,20 +97,23 @@ def served(report: Report, target: Any, seconds: float = SECONDS) -> Iterator[Pr
     if there or isinstance(target, str):
         yield Probe(report, there.url if there else target.rstrip("/"), seconds)
         return
+    if not callable(target):
+        report.require("an app", "an app", repr(target), FACTORY)
     before, app, wrong = len(report.lines), Watched(target), True
     try:
-        server = serve(app, port=0, quiet=True)
+        with quiet():
+            server = serve(app, port=0, quiet=True)
     except ServerFailed:
-        report.require("the app starts", "it starts", app.not_started or "it does not", "its lifespan raised an error")
+        hint = "its lifespan raised an error; is there a yield in it?"
+        report.require("the app starts", "it starts", app.not_started or "it does not", hint)
     try:
         with Probe(report, server.url, seconds, server.stop).telling() as api:
             yield api
         wrong = not all(right for right, _ in report.lines[before:])
     finally:
-        log = logging.getLogger("uvicorn.error")
-        log.addFilter(says_more)
-        server.stop()
-        log.removeFilter(says_more)
+        with quiet():
+            server.ask_to_stop()
+            server.wait(STOP)  # no longer: a route may hold the loop for ever
         if wrong and (routes := twice(target)):
             del report.lines[before:]  # what the older function answers would only confuse
             actual = f"this app has two functions for {', '.join(routes)}"

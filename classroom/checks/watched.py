@@ -6,8 +6,8 @@ import sysconfig
 import traceback
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,9 @@ from starlette.websockets import WebSocketDisconnect
 from classroom import ROOT
 
 CRASHED = "x-check-crashed"  # the header by which a 500 tells the check what was raised
+NOTHING_SENT = "the app has returned and sent no response: is an await missing before send(...) or self.app(...)?"
+UNFINISHED = "the response has no end: the last http.response.body must not have more_body=True"
+SAID = ("timeout graceful shutdown exceeded", "Application startup failed")
 NOT_THE_STUDENTS = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
     *(str(ROOT / name) for name in ("yololab", "classroom")),
@@ -46,9 +49,19 @@ def twice(app: Any) -> list[str]:
     return [f"{method} {path}" for (method, path), count in pairs.items() if count > 1]
 
 
-def says_more(record: logging.LogRecord) -> bool:
-    """A filter of the server's log: that requests were still waiting at its stop, the report says itself."""
-    return "timeout graceful shutdown exceeded" not in record.getMessage()
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep out of the server's log what the report says itself."""
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(_says_more)
+    try:
+        yield
+    finally:
+        log.removeFilter(_says_more)
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    return not any(words in record.getMessage() for words in SAID)
 
 
 class Watched:
@@ -64,10 +77,12 @@ class Watched:
         if scope["type"] != "http":
             return await self._other(scope, receive, send)
         held: list[dict] = []  # a 500 waits until the app has ended, and perhaps raised
-        begun = False
+        begun = whole = False
 
         async def watched(message: dict) -> None:
-            nonlocal begun
+            nonlocal begun, whole
+            _check(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body")
             if held or message.get("status") == 500:
                 held.append(message)
             else:
@@ -79,8 +94,9 @@ class Watched:
         except CancelledError:  # the server has stopped, and this request would have waited for ever
             if not held and not begun:
                 held = [{"type": "http.response.start", "status": 503}, {"type": "http.response.body"}]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if begun:  # the status has gone: say it in the body, where that has no length yet
+                whole = True
                 with suppress(Exception):
                     body = f"\n{CRASHED}: {crash(error)}".encode()
                     await send({"type": "http.response.body", "body": body})
@@ -89,6 +105,12 @@ class Watched:
             if held:
                 told = (CRASHED.encode(), quote(crash(error)).encode())
                 held[0]["headers"] = [*held[0].get("headers", ()), told]
+        if begun and not whole:
+            with suppress(Exception):
+                await send({"type": "http.response.body", "body": f"\n{CRASHED}: {UNFINISHED}".encode()})
+        if not held and not begun:
+            told = (CRASHED.encode(), quote(NOTHING_SENT).encode())
+            held = [{"type": "http.response.start", "status": 500, "headers": [told]}, {"type": "http.response.body"}]
         for message in held:
             await send(message)
 
@@ -105,7 +127,7 @@ class Watched:
             await self.app(scope, receive, watched)
         except (WebSocketDisconnect, CancelledError):
             pass
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             with suppress(Exception):  # closed already
                 if not accepted:
                     await send({"type": "websocket.accept"})
@@ -118,6 +140,17 @@ class Watched:
 
         try:
             await self.app(scope, receive, watched)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.not_started = crash(error)
-            raise
+            raise RuntimeError from error
+
+
+def _check(message: dict) -> None:
+    """Raise TypeError, in the student's own line, for what a server would only write into its log."""
+    if message["type"] != "http.response.start":
+        return
+    if not isinstance(message.get("status"), int):
+        raise TypeError(f"status is {message.get('status')!r}, and should be a whole number")
+    for pair in message.get("headers", ()):
+        if len(pair) != 2 or not all(isinstance(each, bytes) for each in pair):
+            raise TypeError(f"a header is {pair!r}, and should be a pair of bytes: (b'name', b'value')")

@@ -1,6 +1,7 @@
 """Each check, both ways: the solution passes; the skeleton and typical mistakes fail with the right hint."""
 
 import asyncio
+import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from threading import Event
@@ -11,8 +12,8 @@ from fastapi import FastAPI, HTTPException, UploadFile
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from classroom.checks import check
-from classroom.checks.probe import served
-from classroom.checks.report import Report, between, close, having
+from classroom.checks.probe import ended, served
+from classroom.checks.report import Report, Stop, between, close, having
 from yololab import Detector, create_app, decode, serve
 from yololab.api.settings import Settings
 from yololab.errors import LabError
@@ -236,6 +237,83 @@ def test_an_app_whose_start_fails_is_told_why(capfd):
     assert not check("server", FastAPI(lifespan=lifespan)).ok
     captured = capfd.readouterr()
     assert "KeyError: 'no model' (your line " in captured.out and "Traceback" not in captured.out + captured.err
+
+
+@pytest.mark.parametrize(("ends", "says"), [
+    ("sys.exit('x')", "SystemExit: x"), ("return", "sent no response: is an await missing"),
+    ("send({'type': 'http.response.start', 'status': 200})", "sent no response: is an await missing"),
+    ("await send({'type': 'http.response.start', 'status': '200'})", "status is '200', and should be a whole number"),
+    ("await send({'type': 'http.response.start', 'status': 200, 'headers': [('a', 'b')]})", "a pair of bytes"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")  # `check` itself filters it
+def test_an_app_that_sends_nothing_is_told_why_and_nothing_stands_above(ends, says, capfd):
+    space = {}
+    exec(f"import sys\nasync def app(scope, receive, send):\n    if scope['type'] == 'http':\n        {ends}", space)
+    report = Report("x")
+    with served(report, space["app"]) as api:
+        api.get("/").expect(200)
+    assert says in str(report)
+    out, err = capfd.readouterr()
+    assert not out and "ERROR" not in err and "Traceback" not in err
+
+
+def test_a_response_without_an_end_is_no_crash_of_the_check(capfd):
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    report = Report("x")
+    with served(report, app) as api:
+        assert "has no end" in api.get("/").text
+    assert "ERROR" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("target", [None, 7, {"app": 1}])
+def test_what_is_no_app_is_told(target):
+    report = Report("x")
+    with pytest.raises(Stop), served(report, target):
+        pass
+    assert f"actual:   {target!r}" in str(report) and "return app" in str(report)
+
+
+def test_a_lifespan_that_exits_is_told(capfd):
+    @asynccontextmanager
+    async def lifespan(app):
+        sys.exit("no")
+        yield
+
+    report = Report("x")
+    with pytest.raises(Stop), served(report, FastAPI(lifespan=lifespan)):
+        pass
+    assert "SystemExit: no" in str(report)
+    out, err = capfd.readouterr()
+    assert not out and not err
+
+
+def test_a_function_that_does_not_end_is_told():
+    report, go = Report("x"), Event()
+    with pytest.raises(Stop):
+        ended(report, go.wait, seconds=0.1)
+    go.set()
+    assert "it still runs" in str(report) and "loop" in str(report)
+    assert ended(report, int, "7") == 7
+    with pytest.raises(ValueError):
+        ended(report, int, "x")
+
+
+def test_a_route_that_holds_the_loop_does_not_hold_the_check(monkeypatch):
+    monkeypatch.setattr("classroom.checks.probe.STOP", 0.1)
+    go, report = Event(), Report("x")
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            go.wait(60)
+
+    with served(report, app, seconds=0.1) as api:
+        api.get("/").expect(200)
+    go.set()
+    assert "no answer" in str(report)
 
 
 def test_a_function_that_crashes_is_told_its_line(capsys):
