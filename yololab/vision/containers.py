@@ -1,16 +1,19 @@
-"""WebP and GIF: the first picture alone, and what it would cost by its parts."""
+"""WebP, GIF and AVIF: the first picture alone, and what it would cost by its parts."""
 
 import os
+import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from ..errors import BadImage, TooLarge
 from .jpeg import MAX_SCANS
 from .vp8l import MAX_TILES, prefix_tiles
 
-__all__ = ["WebP", "check_lossless", "lean_gif", "read_webp"]
+__all__ = ["WebP", "check_lossless", "first_sample", "lean_gif", "read_webp"]
 
+MAX_TRACKS = 16  # an animation has one, and one more for alpha
 MAX_BLOCKS = 10_000  # chunks of a WebP, a frame each; blocks of a GIF before its first picture
 CODED = 65_536  # bytes that a picture may have beside those of its pixels
 PICTURE = (b"ALPH", b"VP8 ", b"VP8L")
@@ -140,3 +143,14 @@ def _behind_blocks(data: bytes, at: int, left: int) -> tuple[int, int]:
     while at < len(data) and data[at] and left >= 0:
         at, left = at + 1 + data[at], left - 1
     return at + 1, left
+
+
+def first_sample(data: bytes) -> int:
+    """Bytes of the first picture of a sequence, of all its tracks (ISO/IEC 14496-12, 8.7.3); of all where none is told.
+
+    What only looks like a list of sizes makes it more, never less.
+    """
+    lists = [data[found.end() + 4 : found.end() + 16] for found in islice(re.finditer(b"stsz", data), MAX_TRACKS + 1)]
+    if not lists or len(lists) > MAX_TRACKS or len(lists[-1]) < 12:
+        return len(data)
+    return sum(alike or first for alike, _, first in (struct.unpack(">III", each) for each in lists))

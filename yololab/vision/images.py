@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..errors import BadImage, LabError, TooLarge
 from . import jpeg, pixels, png, tiff
-from .containers import check_lossless, lean_gif, read_webp
+from .containers import check_lossless, first_sample, lean_gif, read_webp
 from .formats import PILLOW, ended, filled, lacks_its_end, media_type
 from .orientation import ORIENTATION, orientation_of, stored_orientation, upright
 
@@ -23,7 +23,7 @@ MAX_SIDE = 65_500  # pixels, libjpeg's limit
 JPEG_QUALITY = 90
 OVERSAMPLING = 2  # 1 costs mobilenetv2-yolov3-nano 0.009 of its AP50: benchmarks/RESULTS.md
 BLOCK = 64 * 2**20  # bytes
-BYTES = {"image/avif": 2, "image/heic": 2, "image/bmp": 5}  # of a pixel; without loss, noise takes 1.6
+BYTES = {"image/avif": 1, "image/heic": 1, "image/bmp": 5}  # of a pixel; ten times what a photo takes
 CODED = 65_536  # bytes that a picture may have beside those of its pixels
 
 
@@ -125,7 +125,8 @@ def _read(
     with Image.open(BytesIO(data), formats=[PILLOW[kind]]) as image:
         width, height = image.size
         _check_size(width, height, max_pixels)
-        _check_bytes(len(data), kind, width * height * getattr(image, "n_frames", 1))
+        coded = first_sample(data) if kind == "image/avif" and getattr(image, "n_frames", 1) > 1 else len(data)
+        _check_bytes(coded, kind, width * height)
         part = part_for(width, height, side) if kind == "image/jpeg" else 1
         picture = pixels.of_jpeg(data, image, part, strict) if kind == "image/jpeg" else None
         if kind == "image/bmp" and data[30] in (1, 2):  # run lengths, which Pillow reads in Python
