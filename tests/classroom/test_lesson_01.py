@@ -14,16 +14,27 @@ FRESH = count(100)
 LABELS = (PACKAGE / "starter.names").read_text().splitlines()
 
 
-def writer(end="\r\n", length=lambda text: len(text.encode()), closing=("",), header="Host: {}", code="utf-8"):
+def writer(
+    end="\r\n",
+    length=lambda text: len(text.encode()),
+    closing=("",),
+    header="Host: {}",
+    code="utf-8",
+    content=lambda method, text: text,
+):
     """The solution of exercise 1; each argument is a way to get it wrong."""
 
     def write_request(method, target, host, text=""):
         lines = [f"{method} {target} HTTP/1.1", header.format(host)]
-        if text:
+        if content(method, text):
             lines += ["Content-Type: text/plain; charset=utf-8", f"Content-Length: {length(text)}"]
         return end.join([*lines, *closing, text]).encode(code)
 
     return write_request
+
+
+async def awaited(method, target, host, text=""):
+    return writer()(method, target, host, text)
 
 
 def test_a_request_by_hand_passes(capsys):
@@ -36,6 +47,13 @@ def test_a_request_by_hand_passes(capsys):
     [
         (lambda method, target, host, text="": b"", r"one more \r\n"),
         (lambda *request: writer()(*request).decode(), "encode head and text"),
+        (lambda *request: None, "a function that only prints"),
+        (awaited, "write def, not async def"),
+        (lambda method, target, host, text: writer()(method, target, host, text), "text may be left out"),
+        (writer(content=lambda method, text: method == "POST"), "ask for the text, not for the method"),
+        (writer(content=lambda method, text: method == "POST" and text), "it says what the bytes mean"),
+        (writer(content=lambda method, text: method != "GET"), "ask for the text, not for the method"),
+        (writer(content=lambda method, text: True), "ask for the text, not for the method"),
         (writer(end="\n"), r"put \r\n after each line"),
         (writer(closing=()), r"one more \r\n behind it"),
         (writer(length=len), "not the characters"),
@@ -61,35 +79,63 @@ def skeleton_2():
 IDS = count(1)
 
 
+def as_it_is(value):
+    return value
+
+
 def solution_2(
-    new_id=None, put_status=(200, 201), put_id=lambda id: id, deleted=404, location="/notes/{}", default=..., embed=True
+    new_id=None,
+    put_status=(200, 201),
+    put_id=as_it_is,
+    deleted=404,
+    location="/notes/{}",
+    default=...,
+    embed=True,
+    posted=as_it_is,
+    put=as_it_is,
+    keep=("id", "text"),
+    listing=lambda notes: list(notes.values()),
+    kinds=(int, int, int),
+    put_default=...,
+    detail="There is no note",
+    taken=None,
 ):
     """The solution of exercise 2; each argument is a way to get it wrong."""
-    notes, app = skeleton_2()
+    notes, app = {}, FastAPI()
     ids = count(1)
+    get_kind, put_kind, delete_kind = kinds
+
+    def note(id, text):
+        return {key: value for key, value in (("id", id), ("text", text)) if key in keep}
+
+    @app.get("/notes")
+    def all_notes():
+        return listing(notes)
 
     @app.post("/notes", status_code=201)
     def add_note(response: Response, text: str = Body(default, embed=embed)):
-        id = new_id(notes) if new_id else next(each for each in ids if each not in notes)
-        notes[id] = {"id": id, "text": text}
+        id = new_id(notes) if new_id else next(each for each in ids if taken or each not in notes)
+        if id in notes and taken:
+            raise HTTPException(taken, "this id is taken")
+        notes[id] = note(id, text)
         if location:
             response.headers["Location"] = location.format(id)
-        return notes[id]
+        return posted(notes[id])
 
     @app.get("/notes/{id}")
-    def one_note(id: int):
+    def one_note(id: get_kind):
         if id not in notes:
-            raise HTTPException(404, f"There is no note {id}.")
+            raise HTTPException(404, detail)
         return notes[id]
 
     @app.put("/notes/{id}")
-    def put_note(id: int, text: str = Body(embed=True)):
+    def put_note(id: put_kind, text: str = Body(put_default, embed=True)):
         status, id = put_status[id not in notes], put_id(id)
-        notes[id] = {"id": id, "text": text}
-        return Response(status_code=204) if status == 204 else JSONResponse(notes[id], status)
+        notes[id] = note(id, text)
+        return Response(status_code=204) if status == 204 else JSONResponse(put(notes[id]), status)
 
     @app.delete("/notes/{id}", status_code=204)
-    def delete_note(id: int):
+    def delete_note(id: delete_kind):
         if notes.pop(id, None) is None and deleted != 204:
             raise HTTPException(deleted, f"There is no note {id}.")
 
@@ -130,11 +176,28 @@ def test_an_api_for_notes_passes_by_url():
         ({"location": "/note/{}"}, "Location must lead to what was made"),
         ({"default": "nothing"}, "without a default value"),
         ({"embed": False}, "take it with text: str = Body(embed=True)"),
+        ({"posted": lambda note: None}, "return it from POST and from GET"),
+        ({"posted": lambda note: note["id"]}, "return it from POST and from GET"),
+        ({"posted": lambda note: {"id": note["id"]}}, "return it from POST and from GET"),
+        ({"keep": ("text",)}, "store a dictionary with id and text"),
+        ({"put": lambda note: None}, "return what you have stored"),
+        ({"put": lambda note: {"ok": True}}, "return what you have stored"),
+        ({"listing": as_it_is}, "return list(notes.values())"),
+        ({"listing": lambda notes: []}, "return list(notes.values())"),
+        ({"listing": lambda notes: list(notes)}, "return list(notes.values())"),
+        ({"listing": lambda notes: [each["text"] for each in notes.values()]}, "return list(notes.values())"),
+        ({"kinds": (str, int, int)}, "does not say id: int"),
+        ({"kinds": (str, int, int), "detail": None}, "does not say id: int"),
+        ({"kinds": (int, str, int)}, "under the id of the URL, which is a number, id: int"),
+        ({"kinds": (int, int, str)}, "take id: int, as in GET"),
+        ({"put_default": "nothing"}, "without a default value"),
+        ({"taken": 409}, "PUT may have taken the id"),
     ],
 )
 def test_a_wrong_api_for_notes_gets_a_hint(wrong, hint, capsys):
     assert not check("01.2", solution_2(**wrong)).ok
-    assert hint in capsys.readouterr().out
+    assert hint in (out := capsys.readouterr().out)
+    assert "runs to its end" not in out and ("route is needed" not in out or "location" in wrong)
 
 
 def test_the_skeleton_for_notes_gets_one_hint(capsys):
@@ -166,7 +229,19 @@ def skeleton_3():
     return app
 
 
-def solution_3(unknown=422, twice=409, mute=lambda muted: muted, getter=False, missing=404):
+def solution_3(
+    unknown=422,
+    twice=409,
+    mute=lambda muted, before: muted,
+    getter=False,
+    missing=404,
+    listing=lambda alarms: list(alarms.values()),
+    posted=as_it_is,
+    patched=as_it_is,
+    muted_first=False,
+    spreads=False,
+    hasty=False,
+):
     """The solution of exercise 3; each argument is a way to get it wrong."""
     alarms, ids, app = {}, count(1), FastAPI()
 
@@ -177,19 +252,21 @@ def solution_3(unknown=422, twice=409, mute=lambda muted: muted, getter=False, m
 
     @app.get("/alarms")
     def all_alarms():
-        return list(alarms.values())
+        return listing(alarms)
 
     @app.post("/alarms", status_code=201)
     def add_alarm(response: Response, label: str = Body(embed=True)):
         if label not in LABELS:
+            if hasty:
+                alarms[0] = {"id": 0, "label": label, "muted": False}
             response.status_code = unknown
             return {"detail": "unknown label"}
         if twice and any(alarm["label"] == label for alarm in alarms.values()):
             raise HTTPException(twice, f"There is an alarm for {label} already.")
         id = next(ids)
-        alarms[id] = {"id": id, "label": label, "muted": False}
+        alarms[id] = {"id": id, "label": label, "muted": muted_first}
         response.headers["Location"] = f"/alarms/{id}"
-        return alarms[id]
+        return posted(alarms[id])
 
     @app.get("/alarms/{id}")
     def one_alarm(id: int):
@@ -197,8 +274,10 @@ def solution_3(unknown=422, twice=409, mute=lambda muted: muted, getter=False, m
 
     @app.patch("/alarms/{id}")
     def change_alarm(id: int, muted: bool = Body(embed=True)):
-        existing(id)["muted"] = mute(muted)
-        return alarms[id]
+        changed = mute(muted, existing(id)["muted"])
+        for each in alarms.values() if spreads else [alarms[id]]:
+            each["muted"] = changed
+        return patched(alarms[id])
 
     @app.delete("/alarms/{id}", status_code=204)
     def remove_alarm(id: int):
@@ -224,7 +303,18 @@ def test_a_repaired_api_passes():
     [
         ({"unknown": 200}, "not a success with {'error': ...}"),
         ({"twice": None}, "409 is for what clashes"),
-        ({"mute": lambda muted: True}, "take muted: bool"),
+        ({"mute": lambda muted, before: True}, "take muted: bool"),
+        ({"mute": lambda muted, before: not before}, "store it as it comes"),
+        ({"patched": lambda alarm: {"ok": True}}, "and return the alarm"),
+        ({"patched": lambda alarm: None}, "and return the alarm"),
+        ({"spreads": True}, "PATCH leaves the other alarms"),
+        ({"posted": lambda alarm: None}, "return it from POST and from GET"),
+        ({"muted_first": True}, "'muted': False}"),
+        ({"listing": lambda alarms: []}, "return list(alarms.values())"),
+        ({"listing": as_it_is}, "return list(alarms.values())"),
+        ({"listing": lambda alarms: [each["label"] for each in alarms.values()]}, "return list(alarms.values())"),
+        ({"listing": lambda alarms: list(alarms.values())[:1]}, "return list(alarms.values())"),
+        ({"hasty": True}, "a POST that is refused makes no alarm"),
         ({"getter": True}, "move what changes something to POST, PATCH and DELETE"),
         ({"getter": True}, "take the old route away"),
         ({"missing": 400}, "raise HTTPException(404"),
@@ -232,7 +322,7 @@ def test_a_repaired_api_passes():
 )
 def test_a_badly_repaired_api_gets_a_hint(wrong, hint, capsys):
     assert not check("01.3", solution_3(**wrong)).ok
-    assert hint in capsys.readouterr().out
+    assert hint in (out := capsys.readouterr().out) and "runs to its end" not in out
 
 
 def test_the_bad_api_gets_one_hint(capsys):
