@@ -1,13 +1,13 @@
 """The checks of lesson 2, both ways: the solution passes; the skeleton and typical mistakes get the right hint."""
 
 import json
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, create_model, model_validator
 
 from classroom.checks import check
 from yololab import serve
@@ -21,17 +21,21 @@ def overlap(a, b):
     return width * height / (areas - width * height)
 
 
-def box_model(ordered=True, kind=float, **config):
+def out_of_order(box):
+    return box.x2 <= box.x1 or box.y2 <= box.y1
+
+
+def box_model(ordered=True, kind=float, wrong=out_of_order, least=(0, 0), optional=None, **config):
     class Box(BaseModel):
         model_config = ConfigDict(**{"strict": True, "extra": "forbid"} | config)
-        x1: kind = Field(ge=0)
-        y1: kind = Field(ge=0)
+        x1: kind = Field(ge=least[0])
+        y1: optional or kind = Field(ge=least[1])
         x2: kind = Field(ge=0)
         y2: kind = Field(ge=0)
 
         @model_validator(mode="after")
         def in_order(self):
-            if ordered and (self.x2 <= self.x1 or self.y2 <= self.y1):
+            if ordered and wrong(self):
                 raise ValueError("corners out of order")
             return self
 
@@ -53,6 +57,11 @@ def iou_app(box=None, extra="forbid", answer=lambda value: {"iou": value}):
 def test_iou_solution_passes(capsys):
     assert check("02.1", iou_app()).ok
     assert "well done" in capsys.readouterr().out
+
+
+def test_numbers_that_are_whole_or_not_pass(capsys):
+    """Two entries in the list of mistakes, one for each kind of number."""
+    assert check("02.1", iou_app(box_model(kind=StrictInt | StrictFloat))).ok, capsys.readouterr().out
 
 
 def test_iou_solution_passes_by_url():
@@ -117,6 +126,14 @@ def in_the_route():
         (lambda: iou_app(extra="ignore"), "an outer model, with extra='forbid'"),
         (two_parameters, "an outer model, with extra='forbid'"),
         (forgiving, "equal is wrong, too"),
+        (lambda: iou_app(box_model(wrong=lambda box: box.x2 <= box.x1 or box.y2 < box.y1)), "equal is wrong, too"),
+        (lambda: iou_app(box_model(wrong=lambda box: box.x2 == box.x1 or box.y2 <= box.y1)), "x2 smaller than x1"),
+        (lambda: iou_app(box_model(wrong=lambda box: box.x2 <= box.x1)), "y2 smaller than y1"),
+        (lambda: iou_app(box_model(wrong=lambda box: box.x2 <= box.x1 + 1 or out_of_order(box))), "that are thin"),
+        (lambda: iou_app(box_model(least=(0, -9999))), "y1 below 0"),
+        (lambda: iou_app(box_model(least=(-9999, 0))), "a coordinate below 0"),
+        (lambda: iou_app(box_model(least=(1, 1))), "a coordinate may be 0"),
+        (lambda: iou_app(box_model(optional=StrictInt | StrictFloat | str)), "y1 as text"),
         (in_the_route, "error.errors() under 'detail'"),
         (lambda: iou_app(answer=lambda value: {"iou": round(value, 2)}), "not rounded"),
         (lambda: iou_app(answer=lambda value: value), "key iou"),
@@ -144,6 +161,7 @@ def by_hand(
     pieces=lambda message: message.get("more_body", False),
     known=lambda path, method: {"/hello": "GET", "/length": "POST"}.get(path),
     kind=b"application/json",
+    kind_of_errors=None,
     missing=422,
 ):
     """The solution of exercise 2; each argument is a way to get it wrong."""
@@ -162,10 +180,27 @@ def by_hand(
                 message = await receive()
                 total += len(message["body"])
             status, data = 200, {"bytes": total}
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+        told = (kind_of_errors or kind) if status >= 400 else kind
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", told)]})
         await send({"type": "http.response.body", "body": json.dumps(data).encode()})
 
     return app
+
+
+def any_value(scope):
+    """The first value of the query, whatever its name is."""
+    return {"name": [pair[1] for pair in parse_qsl(scope["query_string"].decode())]}
+
+
+def starts(path, method):
+    """What begins like a path is taken for it."""
+    return "GET" if path.startswith("/hello") else "POST" if path == "/length" else None
+
+
+def only_the_other(path, method):
+    """PUT is taken for GET."""
+    right = {"/hello": "GET", "/length": "POST"}.get(path)
+    return method if right and method == "PUT" else right
 
 
 def test_an_app_by_hand_passes(capsys):
@@ -205,6 +240,10 @@ def test_a_framework_passes_as_well():
             "compare the path first",
         ),
         (lambda: by_hand(kind=b"text/plain"), "the header is a pair of bytes"),
+        (lambda: by_hand(kind_of_errors=b"text/plain"), "the header is a pair of bytes"),
+        (lambda: by_hand(query=any_value), "a name that was not sent"),
+        (lambda: by_hand(known=starts), "compare the path first"),
+        (lambda: by_hand(known=only_the_other), "then the method"),
         (lambda: by_hand(missing=200), "a name that was not sent is missing"),
     ],
 )
