@@ -1,18 +1,24 @@
 """The checks of lesson 5, both ways: solutions pass, the skeletons and typical mistakes get the right hint."""
 
 import json
+import random
 import sqlite3
 import threading
 from contextlib import asynccontextmanager, closing, suppress
+from functools import cache
+from io import BytesIO
 from itertools import count
 from typing import Annotated
 
+import joblib
 import numpy as np
 import pytest
 from fastapi import FastAPI, HTTPException, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from helpers import cell_with
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from sklearn.ensemble import RandomForestClassifier
 
 from classroom.checks import check
 
@@ -33,14 +39,42 @@ async def refuse(request, error):
     return JSONResponse({"detail": mistakes}, 422)
 
 
+@cache
+def model_file():
+    """The bytes of the model that the notebook's own cell makes."""
+    space = {"np": np, "joblib": joblib, "BytesIO": BytesIO, "RandomForestClassifier": RandomForestClassifier}
+    exec(cell_with("05_serving_models.ipynb", "FRAUD_FILE ="), space)
+    return space["FRAUD_FILE"]
+
+
+@cache
+def forest():
+    return joblib.load(BytesIO(model_file()))
+
+
+def row(payment):
+    return [[payment.amount, payment.hour, payment.abroad, payment.failed_tries]]
+
+
 def score(payment):
-    """What stands for the model: it need not be a good one."""
-    night = payment.hour < 6
-    return min(payment.amount / 20_000 + 0.1 * payment.failed_tries + 0.1 * payment.abroad + 0.1 * night, 1)
+    return forest().predict_proba(row(payment))[0, 1].item()
+
+
+def as_class(payment):
+    return float(forest().predict(row(payment))[0])
+
+
+def swapped(payment):
+    return forest().predict_proba([[payment.amount, payment.hour, payment.failed_tries, payment.abroad]])[0, 1].item()
+
+
+def read_again(payment):
+    return joblib.load(BytesIO(model_file())).predict_proba(row(payment))[0, 1].item()
 
 
 def fraud_app(schema=Payment, *, load="lifespan", handler=True, decide=None, predict=score, model=None):
     loads, lock = [], threading.Lock()
+    forest()  # before the check counts
 
     @asynccontextmanager
     async def lifespan(app):
@@ -101,6 +135,11 @@ def test_fraud_without_the_second_route(capsys):
         (lambda: fraud_app(predict=lambda payment: 1 - score(payment)), "the second probability is fraud's"),
         (lambda: fraud_app(model={"name": "forest", "version": 2}), "both are texts"),
         (lambda: fraud_app(predict=lambda payment: np.float32(score(payment))), "speaks of numpy"),
+        (lambda: fraud_app(predict=as_class), "predict gives a class"),
+        (lambda: fraud_app(predict=swapped), "abroad, failed_tries, as in training"),
+        (lambda: fraud_app(predict=lambda payment: min(1, payment.amount / 10_000)), "ask the trained model"),
+        (lambda: fraud_app(predict=lambda payment: f"{score(payment)}", decide=bool), "ask the trained model"),
+        (lambda: fraud_app(predict=read_again), "1, but the model was loaded"),
     ],
     ids=[
         "a load for each request",
@@ -110,11 +149,63 @@ def test_fraud_without_the_second_route(capsys):
         "the wrong class",
         "no name",
         "numpy's numbers",
+        "a class",
+        "another order",
+        "no model",
+        "a text",
+        "a load for each request that is not counted",
     ],
 )
 def test_fraud_mistakes(app, hint, capsys):
     assert not check("05.1", app()).ok
     assert hint in capsys.readouterr().out
+
+
+def test_fraud_may_round_its_probabilities():
+    assert check("05.1", fraud_app(predict=lambda payment: round(score(payment), 3))).ok
+
+
+def limited(**changed):
+    """The input's class with one other limit."""
+    fields = {name: (Annotated[kind, Field(**changed.get(name, limits))], ...) for name, kind, limits in (
+        ("amount", float, {"gt": 0, "le": 100_000, "allow_inf_nan": False}),
+        ("hour", int, {"ge": 0, "le": 23}),
+        ("failed_tries", int, {"ge": 0, "le": 20}),
+    )}  # fmt: skip
+    return create_model("Limited", __config__=ConfigDict(extra="forbid"), abroad=(bool, ...), **fields)
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"hour": {"le": 23}}, 'NOT YET  422 for {"hour": -1}'),
+        ({"failed_tries": {"le": 20}}, 'NOT YET  422 for {"failed_tries": -1}'),
+        ({"hour": {"ge": 0, "lt": 23}}, 'NOT YET  200 for {"hour": 23}'),
+        ({"amount": {"gt": 0, "lt": 100_000}}, 'NOT YET  200 for {"amount": 100000}'),
+        ({"failed_tries": {"ge": 0, "lt": 20}}, 'NOT YET  200 for {"failed_tries": 20}'),
+    ],
+)
+def test_fraud_limits(changed, line, capsys, monkeypatch):
+    monkeypatch.setattr(random, "randint", lambda least, most: (least + most) // 2)  # no payment at an edge before
+    assert not check("05.1", fraud_app(limited(**changed))).ok
+    out = capsys.readouterr().out
+    assert line in out and "Field(ge=..., le=...)" in out and out.count("NOT YET") == 1
+
+
+def test_fraud_with_a_default_for_another_field(capsys):
+    class Defaults(Payment):
+        abroad: bool = False
+
+    assert not check("05.1", fraud_app(Defaults)).ok
+    assert '422 for {"abroad": left out}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer", [0.5, "loads", None, [1]])
+def test_fraud_whose_model_route_answers_no_dictionary(answer, capsys):
+    app = FastAPI()
+    app.get("/v1/model")(lambda: answer)
+    assert not check("05.1", app).ok
+    assert "return a dictionary" in capsys.readouterr().out
 
 
 def test_fraud_whose_model_is_a_text(capsys):
@@ -170,7 +261,7 @@ def test_wrong_then_right_in_one_process():
 # exercise 2
 
 
-def shop_factory(*, cut=True, fallback=True, live=True, low=1, crash=False):
+def shop_factory(*, few=None, cut=True, fallback=True, live=True, low=1, crash=False):
     """A factory that does everything right, or one thing not."""
 
     def make_shop(path, popular):
@@ -188,7 +279,7 @@ def shop_factory(*, cut=True, fallback=True, live=True, low=1, crash=False):
             if row is None:
                 if not fallback:
                     raise HTTPException(404)
-                return {"products": popular[:top], "source": "popular", "run": None}
+                return {"products": popular[: few or top], "source": "popular", "run": None}
             products = row[0] if crash else json.loads(row[0])
             products = products.copy() if crash else products
             return {"products": products[:top] if cut else products, "source": "batch", "run": row[1]}
@@ -215,6 +306,7 @@ def test_shop_skeleton_is_told_to_add_the_route(capsys):
     [
         ({"cut": False}, "[:top] cuts it"),
         ({"fallback": False}, "fetchone() gives None"),
+        ({"few": 3}, "cut to top"),
         ({"live": False}, "at each request"),
         ({"low": 0}, "Query(ge=1, le=5)"),
         ({"crash": True}, "'str' object has no attribute 'copy'"),
