@@ -67,6 +67,14 @@ class AlbumIn(SQLModel):
     name: str = Field(min_length=1, max_length=50)
 
 
+class Narrow(SQLModel):
+    name: str = Field(min_length=2, max_length=50)
+
+
+class Short(SQLModel):
+    name: str = Field(min_length=1, max_length=49)
+
+
 class AnyAlbum(SQLModel):
     name: str
 
@@ -144,6 +152,8 @@ def test_albums_skeleton_is_told_to_add_the_route(capsys):
         ({"Table": Loose, "insert": forgetful_look}, "unique=True in the table"),
         ({"insert": broken}, "the function is there and raised this error"),
         ({"Model": AnyAlbum}, "a table model checks nothing"),
+        ({"Model": Narrow}, "NOT YET  a name of 1 characters"),
+        ({"Model": Short}, "NOT YET  a name of 50 characters"),
         ({"location": "/album/{}"}, 'response.headers["Location"]'),
         ({"after_delete": 200}, "status_code=204 in the decorator"),
     ],
