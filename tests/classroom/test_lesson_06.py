@@ -1,6 +1,7 @@
 """The check of lesson 6, both ways: the solution passes, the skeleton and typical mistakes get the right hint."""
 
 import io
+import re
 import wave
 from typing import Annotated
 
@@ -31,7 +32,17 @@ def model():
     return KNeighborsClassifier(5).fit(data.images.reshape(-1, 64), data.target)
 
 
-def digits_app(model, prepare=features, *, sort=lambda p: np.argsort(-p, kind="stable"), low=1, errors=(415, 400, 422)):
+def digits_app(
+    model,
+    prepare=features,
+    *,
+    sort=lambda p: np.argsort(-p, kind="stable"),
+    low=1,
+    errors=(415, 400, 422),
+    to=int,
+    of=float,
+    out=int,
+):
     app = FastAPI()
     own = {415: errors[0], 400: errors[1]}
 
@@ -44,9 +55,9 @@ def digits_app(model, prepare=features, *, sort=lambda p: np.argsort(-p, kind="s
         except ValueError as error:
             raise HTTPException(errors[2], str(error)) from error
         chances = model.predict_proba([row])[0]
-        entries = [{"digit": int(each), "probability": float(chances[each])} for each in sort(chances)[:top]]
+        entries = [{"digit": to(each), "probability": of(chances[each])} for each in sort(chances)[:top]]
         digit = entries[0]["digit"] if entries else None
-        return {"digit": digit, "top": entries, "model": {"name": "digits", "version": "1"}}
+        return {"digit": out(digit), "top": entries, "model": {"name": "digits", "version": "1"}}
 
     return app
 
@@ -71,9 +82,23 @@ def test_digits_skeleton_is_told_to_add_the_route(capsys):
         ({"errors": (415, 422, 422)}, "knows its .status"),
         ({"errors": (415, 400, 400)}, "say 422 then"),
         ({"sort": np.argsort}, "np.argsort(-probabilities)"),
-        ({"low": 0}, "Query(ge=1, le=10)"),
+        ({"low": 0, "out": lambda digit: digit}, "Query(ge=1, le=10)"),
+        ({"of": str}, "numbers, no texts"),
+        ({"to": str}, "numbers, no texts"),
+        ({"out": str}, "as the number that it is"),
     ],
-    ids=["negative", "not scaled", "400 for a text", "422 for half", "400 for blank", "rising", "top=0"],
+    ids=[
+        "negative",
+        "not scaled",
+        "400 for a text",
+        "422 for half",
+        "400 for blank",
+        "rising",
+        "top=0",
+        "probabilities as texts",
+        "digits as texts",
+        "a digit as text",
+    ],
 )
 def test_digits_mistakes(model, changed, hint, capsys):
     assert not check("06.1", digits_app(model, **changed)).ok
@@ -87,6 +112,36 @@ def test_digits_whose_top_is_no_list_of_objects(capsys):
     assert not check("06.1", app).ok
     out = capsys.readouterr().out
     assert "answer a list" in out and out.count("NOT YET") == 1
+
+
+def test_a_digit_as_a_text_is_told_from_the_number(model, capsys):
+    check("06.1", digits_app(model, out=str))
+    assert re.search(r"expected: \[(\d)\]\n +actual:   \['\1'\]", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("top", [3, "3", None])
+def test_digits_whose_top_is_no_list(top, capsys):
+    app = FastAPI()
+    app.post("/v1/digits")(lambda: {"digit": 3, "top": top, "model": {"name": "digits", "version": "1"}})
+    assert not check("06.1", app).ok
+    out = capsys.readouterr().out
+    assert f"no list: {top}" in out and "the check runs to its end" not in out
+
+
+def test_digits_that_crash_for_one_entry(model, capsys):
+    def second(chances):
+        return np.argsort(-chances, kind="stable")
+
+    app, right = FastAPI(), digits_app(model, sort=second).routes[-1].endpoint
+
+    @app.post("/v1/digits")
+    def digits(file: UploadFile, top: Annotated[int, Query(ge=1, le=10)] = 3):
+        answer = right(file, top)
+        return answer | {"second": answer["top"][1]["digit"]}
+
+    assert not check("06.1", app).ok
+    out = capsys.readouterr().out
+    assert "IndexError" in out and "(your line " in out and "the check runs to its end" not in out
 
 
 def test_digits_that_trusts_the_name(model, capsys):
