@@ -128,6 +128,30 @@ def test_fix_that_never_calls_slow(capsys, monkeypatch):
     assert "call slow(number) in the route" in capsys.readouterr().out
 
 
+def test_fix_whose_number_is_a_text_is_told_in_short_lines(capsys):
+    def make(slow):
+        def route(number: str):
+            return {"result": slow(number)}
+
+        return slow_app(route)
+
+    assert not check("07.1", make).ok
+    out = capsys.readouterr().out
+    assert "number: int in the route" in out and max(map(len, out.splitlines())) < 150
+
+
+def test_fix_without_health(capsys):
+    def make(slow):
+        app = FastAPI()
+        app.get("/slow/{number}")(with_def(slow).routes[-1].endpoint)
+        return app
+
+    assert not check("07.1", make).ok
+    out = capsys.readouterr().out
+    assert "there is no route for GET /health" in out and 'under @app.get("/health")' in out
+    assert "nothing that blocks" not in out
+
+
 def trial_app(detect, claim, give_back, whole=None, number_of=lambda number: number):
     """An app with POST /trial: `claim()` gives a number or None; `whole` is a lock around everything."""
     app = FastAPI()
@@ -147,8 +171,8 @@ def trial_app(detect, claim, give_back, whole=None, number_of=lambda number: num
     return app
 
 
-def exact(quota, detect, **mistake):
-    free, lock = list(range(quota, 0, -1)), threading.Lock()
+def exact(quota, detect, more=0, **mistake):
+    free, lock = list(range(quota + more, 0, -1)), threading.Lock()
 
     def claim():
         with lock:
@@ -228,6 +252,62 @@ def test_trial_that_counts_down_after_a_failure(capsys):
     assert "put back its own number" in capsys.readouterr().out
 
 
+def test_trial_that_gives_another_number_back(capsys):
+    def make(quota, detect):
+        free, lock = list(range(quota, 0, -1)), threading.Lock()
+
+        def claim():
+            with lock:
+                return free.pop() if free else None
+
+        return trial_app(detect, claim, lambda number: free.append(max(free or [0]) + 1))
+
+    assert not check("07.2", make).ok
+    out = capsys.readouterr().out
+    assert "quota 3, the second fails" in out and "put back its own number" in out
+
+
+@pytest.mark.parametrize("more", [1, -1])
+def test_trial_with_one_number_too_many_or_too_few(more, capsys):
+    assert not check("07.2", partial(exact, more=more)).ok
+    out = capsys.readouterr().out
+    assert "also one after another" in out and "under one lock" not in out
+
+
+def trial_that_answers(answer, calls=True):
+    """A function that makes a trial whose answer is `answer(number, result)`."""
+
+    def make(quota, detect):
+        right = exact(quota, detect if calls else lambda: 7).routes[-1].endpoint
+        app = FastAPI()
+
+        @app.post("/trial")
+        def trial():
+            return answer(**right())
+
+        return app
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        trial_that_answers(lambda number, result: {"number": number}),
+        trial_that_answers(lambda number, result: None),
+        trial_that_answers(lambda number, result: [number, result]),
+        trial_that_answers(lambda number, result: {"number": str(number), "result": result}),
+        trial_that_answers(lambda number, result: {"number": number, "result": result}, calls=False),
+    ],
+    ids=["no result", "nothing", "a list", "a text", "detect is not called"],
+)
+def test_trial_whose_answer_is_another(make, capsys):
+    assert not check("07.2", make).ok
+    out = capsys.readouterr().out
+    assert "the result is what detect() returned" in out and out.count("NOT YET") == 1
+    assert "do not hold the lock" not in out
+
+
 def test_trial_that_counts_exactly_and_numbers_later(capsys):
     def make(quota, detect):
         left = ["place"] * quota
@@ -283,6 +363,22 @@ def bounded_on_the_loop(places, work):
 @pytest.mark.parametrize("make", [bounded_app, bounded_on_the_loop])
 def test_bounded_solutions_pass(make):
     assert check("07.3", make).ok
+
+
+def test_bounded_whose_number_is_a_text_is_told_in_short_lines(capsys):
+    def make(places, work):
+        right = bounded_app(places, work).routes[-1].endpoint
+        app = FastAPI()
+
+        @app.get("/tasks/{number}")
+        def route(number: str):
+            return right(number)
+
+        return app
+
+    assert not check("07.3", make).ok
+    out = capsys.readouterr().out
+    assert "number: int in the route" in out and max(map(len, out.splitlines())) < 150
 
 
 def test_bounded_skeleton_lets_everybody_in(capsys):
