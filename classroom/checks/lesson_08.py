@@ -1,6 +1,7 @@
 """Lesson 8: each exercise makes an app; the check reads its stream, or speaks with it over WebSockets."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from random import randint
@@ -12,18 +13,21 @@ import requests
 from . import held
 from .answer import BROKE, NO_ANSWER
 from .held import Held
+from .lesson_07 import health
 from .probe import Probe, made
 from .report import Report, Stop, Such
 from .watched import CRASHED
-from .websocket import as_json, expect, opened, said, send
+from .websocket import expect, opened, said, send
 
 STREAM = 'yield each event as soon as its step is there: StreamingResponse(events(), media_type="text/event-stream")'
+NO_JSON = "(no JSON)"
 TEXT = 'websocket.receive() gives a dictionary: where it has no "bytes", close with code=1003 and return'
 
 
 def progress(report: Report, make: Callable) -> None:
     """make(steps): GET /progress sends each step as a server-sent event, as soon as it is there."""
-    names, gate = [f"step {randint(100, 999)}" for _ in range(3)], Event()
+    forms, gate = ("step {}", 'the "step" {}', "Prüfung {}"), Event()  # a quote and an umlaut: JSON, not just text
+    names = [form.format(randint(100, 999)) for form in forms]
 
     async def steps():
         yield names[0]
@@ -71,18 +75,27 @@ def _require_whole(report: Report, text: str) -> None:
 
 
 def _events(text: str) -> list[Any]:
-    """The data of the events in a stream (WHATWG HTML, 9.2.6), each as JSON or, where it is none, as text."""
+    """The data of the events in a stream (WHATWG HTML, 9.2.6), each read from JSON; where it is none, words."""
     events = []
     for block in text.replace("\r\n", "\n").split("\n\n")[:-1]:
         lines = [line.partition(":")[2].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
         if lines:
-            events.append(as_json("\n".join(lines)))
+            events.append(_read("\n".join(lines)))
     return events
+
+
+def _read(data: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return f"{data} {NO_JSON}"
 
 
 def _format(text: str) -> str:
     if "data:" not in text:
         return 'an event begins with "data: "'
+    if any(isinstance(event, str) and event.endswith(NO_JSON) for event in _events(text)):
+        return "the data of an event is JSON, where a text has quotes around it: json.dumps(step)"
     return "an event is one line, data: and the step as JSON, then an empty line: two newlines at its end"
 
 
@@ -99,9 +112,8 @@ def detect(report: Report, make: Callable) -> None:
                     report, websocket, "a frame calls detect", "a call of detect(data)", "call detect with the bytes"
                 )
                 raise Stop
-            actual = "it ran on the event loop's own thread" if slow.on_loop else api.get("/health").said
+            actual, hint = health(api, slow, "detect blocks: await asyncio.to_thread(detect, data)")
             slow.release()
-            hint = "detect blocks: await asyncio.to_thread(detect, data)"
             report.require("GET /health answers while a frame is worked on", "200", actual, hint)
             hint = 'number the frames of a connection from 1: {"frame": 1, "result": ...}, with send_json'
             expect(report, websocket, "the first answer", {"frame": 1, "result": [salt, 5]}, hint)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -20,7 +21,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(held, "LIMIT", 2)
 
 
-def streaming(media_type="text/event-stream", form="data: {}\n\n", buffered=False):
+def streaming(media_type="text/event-stream", form="data: {}\n\n", buffered=False, dumps=json.dumps):
     def make(steps):
         app = FastAPI()
 
@@ -30,10 +31,10 @@ def streaming(media_type="text/event-stream", form="data: {}\n\n", buffered=Fals
                 names = [step async for step in steps()] if buffered else steps()
                 if buffered:
                     for name in names:
-                        yield form.format(json.dumps(name))
+                        yield form.format(dumps(name))
                 else:
                     async for name in names:
-                        yield form.format(json.dumps(name))
+                        yield form.format(dumps(name))
 
             return StreamingResponse(events(), media_type=media_type)
 
@@ -56,12 +57,19 @@ def test_progress_solutions_pass(form):
         (streaming(media_type="text/plain"), 'media_type="text/event-stream"'),
         (streaming(form="{}\n"), 'an event begins with "data: "'),
         (streaming(form="data: {}\n"), "two newlines at its end"),
+        (streaming(dumps=str), "is JSON, where a text has quotes around it"),
+        (streaming(dumps=repr), "is JSON, where a text has quotes around it"),
+        (streaming(dumps='"{}"'.format), "is JSON, where a text has quotes around it"),
         (lambda steps: FastAPI(), 'the route is @app.get("/progress")'),
     ],
 )
 def test_progress_mistakes_get_a_hint(make, hint, capsys):
     assert not check("08.1", make).ok
     assert hint in capsys.readouterr().out
+
+
+def test_progress_may_keep_its_umlauts():
+    assert check("08.1", streaming(dumps=partial(json.dumps, ensure_ascii=False))).ok
 
 
 def detector(threads=True, count=True, text=True, errors=True, shared=False, once=False):
@@ -101,6 +109,17 @@ def detector(threads=True, count=True, text=True, errors=True, shared=False, onc
         return app
 
     return make
+
+
+def test_a_detector_without_health_is_told_to_add_it(capsys):
+    def make(detect):
+        app = FastAPI()
+        app.websocket("/detect")(detector()(detect).routes[-1].endpoint)
+        return app
+
+    assert not check("08.2", make).ok
+    out = capsys.readouterr().out
+    assert 'under @app.get("/health")' in out and "detect blocks" not in out
 
 
 def test_the_detector_solution_passes():
