@@ -6,11 +6,13 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from threading import Event
 
+import numpy as np
 import pytest
 import requests
 from fastapi import FastAPI, HTTPException, UploadFile
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
+from classroom import ROOT
 from classroom.checks import check
 from classroom.checks.probe import ended, served
 from classroom.checks.report import Report, Stop, between, close, having
@@ -109,6 +111,40 @@ def test_client_solution_passes(url):
         return [each["label"] for each in answer.json()["detections"]]
 
     assert check("client", labels).ok
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, AssertionError, KeyError])
+def test_client_may_raise_any_exception(url, error):
+    def labels(path, confidence):
+        answer = ask(url, path, confidence=confidence)
+        if not answer.ok:
+            raise error
+        return [each["label"] for each in answer.json()["detections"]]
+
+    assert check("client", labels).ok
+
+
+def test_client_that_ignores_the_path(url, capsys):
+    def labels(path, confidence):
+        answer = ask(url, ROOT / "images" / "fruit.jpg", confidence=confidence)
+        answer.raise_for_status()
+        return [each["label"] for each in answer.json()["detections"]]
+
+    assert not check("client", labels).ok
+    out = capsys.readouterr().out
+    assert "post the file at `path`" in out and out.count("NOT YET") == 1
+
+
+@pytest.mark.parametrize("form", [np.array, tuple, lambda labels: None, lambda labels: [np.array(labels)]])
+def test_client_that_returns_no_list_of_texts(url, form, capsys):
+    def labels(path, confidence):
+        answer = ask(url, path, confidence=confidence)
+        answer.raise_for_status()
+        return form([each["label"] for each in answer.json()["detections"]])
+
+    assert not check("client", labels).ok
+    out = capsys.readouterr().out
+    assert "return a list with the text of each label" in out and "the check runs to its end" not in out
 
 
 def test_client_skeleton_fails(capsys):
