@@ -13,12 +13,15 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from ..project import NotStarted, Service, altered, crash, printed_crash, running, tested
-from .dockerfile import instructions
+from .container import account, answers, asked, listed, started
+from .dockerfile import at_install, copied, history, instructions, leaks, loose
 from .probe import Probe
 from .report import Report, Such
 
 WHERE = 'give the folder of the project: check("17.1", FOLDER); the package fraudapi lies in it'
 STARTS = "run this in the project's folder, and read the last line: python -m uvicorn fraudapi.api:app"
+MODULE = "fraudapi/api.py"
+SPILLED = r"^(--(?!from)\S+ +)*fraudapi/? +(?!\S*fraudapi/?$)\S+$"  # what lies in the package, without its folder
 
 
 def _package(report: Report, folder: Any) -> None:
@@ -76,26 +79,34 @@ def image(report: Report, folder: Any) -> None:
     """The Dockerfile: pinned, small steps in the right order, not root, no key in it."""
     path = Path(folder) / "Dockerfile" if isinstance(folder, (str, Path)) else Path()
     report.require("the Dockerfile is there", True, path.is_file(), "write it beside the folder fraudapi")
-    found = instructions(path.read_text(encoding="utf-8"))
-    words = [word for word, _ in found]
-    base = next((rest for word, rest in found if word == "FROM"), "no FROM")
-    pinned = bool(re.search(r":[\w.-]*\d+\.\d|@sha256:", base))
+    steps = instructions(path.read_text(encoding="utf-8", errors="replace"))
+    last = history(steps)
+    pinned = any(word == "FROM" for word, _ in steps) and not loose(steps)
     report.expect("FROM names a version", True, pinned, "python:3.13-slim, and not python or python:latest")
-    installs = [n for n, (word, rest) in enumerate(found) if word == "RUN" and re.search(r"pip.*install.*-r", rest)]
-    copies = [n for n, (word, rest) in enumerate(found) if word in ("COPY", "ADD") and "fraudapi" in rest]
-    order = bool(installs and copies and installs[0] < copies[0])
+    before = at_install(steps, ["requirements.txt", MODULE])
+    order = before == {"requirements.txt": True, MODULE: False} and copied(steps, MODULE)
     hint = "COPY requirements.txt, RUN pip install -r requirements.txt, then COPY fraudapi: code changes more often"
-    report.expect("packages are installed before the code is copied", True, order, hint)
-    user = next((rest for word, rest in reversed(found) if word == "USER"), "root")
-    report.expect("it does not run as root", True, user.split(":")[0] not in ("root", "0"), "USER 1000, after the RUNs")
-    start = next((rest for word, rest in reversed(found) if word in ("CMD", "ENTRYPOINT")), "")
-    report.expect("CMD is a list", True, start.startswith("["), 'CMD ["uvicorn", ...]: a shell would keep SIGTERM')
-    report.expect("it listens to other machines", True, "0.0.0.0" in start, '"--host", "0.0.0.0": in a container '
-                  "127.0.0.1 is the container's own")  # fmt: skip
-    report.expect("HEALTHCHECK asks /health", True, any("/health" in rest for word, rest in found if word ==
-                  "HEALTHCHECK"), "HEALTHCHECK CMD python -c ... urlopen('http://127.0.0.1:8000/health')")  # fmt: skip
-    report.expect("keys in the image", 0, sum("FRAUD_KEYS" in rest for _, rest in found), "give it at the start: -e")
-    report.expect("ADD", 0, words.count("ADD"), "COPY does only what it says")
+    right = report.expect("packages are installed before the code is copied", True, order, hint)
+    for spilled in [rest for word, rest in last if word == "COPY" and re.search(SPILLED, rest)] if right else []:
+        hint = "COPY fraudapi fraudapi: of a folder, COPY takes only what is in it"
+        report.expect("the package stays a folder", "COPY fraudapi fraudapi", f"COPY {spilled}", hint)
+    user = account(last)
+    hint = "USER 1000, after the RUNs" if user == "root" else f"{user}: RUN useradd, or a number: USER 1000"
+    report.expect("it does not run as root", True, user == "not root", hint)
+    words, shell = started(last)
+    is_list = bool(words) and not shell and all(listed(dict(last).get(word, '["-"]')) for word in ("ENTRYPOINT", "CMD"))
+    right = report.expect("CMD is a list", True, is_list, 'CMD ["uvicorn", ...]: a shell would keep SIGTERM')
+    if right and not re.search(r"\bfraudapi(\.api:app|/api\.py)|-m fraudapi\b", " ".join(words)):
+        report.expect("CMD starts the service", "fraudapi.api:app", " ".join(words), STARTS)
+    host, _ = answers(last)
+    report.expect("it listens to other machines", True, (host or "0.0.0.0" * ("0.0.0.0" in words)) == "0.0.0.0",
+                  '"--host", "0.0.0.0": in a container 127.0.0.1 is the container\'s own')  # fmt: skip
+    actual, other = asked(last, "/health")
+    hint = other or "HEALTHCHECK CMD python -c ... urlopen('http://127.0.0.1:8000/health')"
+    report.expect("HEALTHCHECK asks /health", True, actual == "by /health" or (bool(other) and actual), hint)
+    named = [rest for word, rest in steps if "FRAUD_KEYS" in rest and word != "ENV"]
+    report.expect("keys in the image", 0, len({*leaks(steps), *named}), "give it at the start: -e")
+    report.expect("ADD", 0, [word for word, _ in steps].count("ADD"), "COPY does only what it says")
 
 
 def load(report: Report, folder: Any) -> None:

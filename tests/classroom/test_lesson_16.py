@@ -112,6 +112,85 @@ def test_a_dockerfile_with_one_fault(old, new, hint, capsys):
     assert hint in capsys.readouterr().out
 
 
+PYTHON = GOOD[GOOD.index('CMD ["python"') : GOOD.index('CMD ["uvicorn"')].strip()
+SERVER = 'CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]'
+URL = "http://127.0.0.1:8000/ready"
+CURL = "RUN apt-get install -y curl\nUSER 10001"
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"COPY main.py .": "COPY main.py .env ./"}, "--env-file"),
+        ({"COPY main.py .": "COPY main.py ./\nCOPY secrets/key.pem /app/"}, "--env-file"),
+        ({"COPY main.py .": "COPY main.py .\nRUN API_KEY=abc python -c 1"}, "--env-file"),
+        ({PYTHON: f"CMD echo {URL}"}, "/ready, and fails"),
+        ({PYTHON: f'CMD ["echo", "{URL}"]'}, "/ready, and fails"),
+        ({PYTHON: f"CMD python -c \"print('{URL}')\""}, "urlopen(URL) asks"),
+        ({PYTHON: f"CMD python -c \"import requests; requests.get('{URL}')\""}, "raise_for_status"),
+        ({PYTHON: f"CMD curl -f {URL} || exit 0", "USER 10001": CURL}, "exit status counts"),
+        ({PYTHON: f"CMD curl -f {URL} || true", "USER 10001": CURL}, "exit status counts"),
+        ({PYTHON: f"CMD curl -f {URL}; exit 0", "USER 10001": CURL}, "exit status counts"),
+        ({PYTHON: f"CMD curl -f {URL} | cat", "USER 10001": CURL}, "exit status counts"),
+        ({PYTHON: f'CMD ["sh", "-c", "curl -f {URL} || exit 0"]', "USER 10001": CURL}, "exit status counts"),
+        ({"127.0.0.1:8000": "127.0.0.1:9000"}, "the port that the server listens on"),
+        ({"127.0.0.1:8000": "127.0.0.1"}, "the port that the server listens on"),
+        ({"127.0.0.1:8000": "example.com:8000"}, "the container itself"),
+        ({"8000/ready": "8000/ready-or-not"}, "/ready, and fails"),
+        ({'"8000"]': '"80"]'}, "the port that the server listens on"),
+        ({'"--host", "0.0.0.0", ': ""}, "is the container's own"),
+        ({'"--host", "0.0.0.0", ': '"--host", "127.0.0.1", '}, "is the container's own"),
+        ({'"main:app"': '"app:app"'}, "a list in double quotes"),
+        ({"FROM python": "FROM python:latest AS base\nFROM python"}, "two numbers"),
+        ({"USER 10001": "RUN echo add lab\nUSER lab"}, "whom no RUN creates"),
+        ({"USER 10001": "USER 00"}, "USER 10001"),
+        ({"pip install": "pip uninstall"}, "then RUN pip install -r"),
+    ],
+)
+def test_what_looks_right_and_is_not(change, hint, capsys):
+    report = check("16.1", changed(change))
+    assert [fine for fine, _ in report.lines].count(False) == 1
+    assert hint in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"-r requirements": "-rrequirements"},
+        {"-r requirements.txt": "--requirement=requirements.txt"},
+        {"pip install --no-cache-dir -r requirements.txt": '["pip", "install", "-r", "requirements.txt"]'},
+        {"COPY main.py .": "COPY main.py .env.example ./"},
+        {PYTHON: f"CMD curl -f {URL} || exit 1", "USER 10001": CURL},
+        {PYTHON: f"CMD curl --fail {URL} > /dev/null 2>&1 || exit 1", "USER 10001": CURL},
+        {PYTHON: "CMD curl -f localhost:8000/ready", "USER 10001": CURL},
+        {PYTHON: f"CMD curl -f {URL} && exit 0 || exit 1", "USER 10001": CURL},
+        {PYTHON: f'CMD test "$(curl -s -o /dev/null -w %{{http_code}} {URL})" = 200', "USER 10001": CURL},
+        {PYTHON: f"CMD wget -qO- {URL} || exit 1", "3.13-slim": "3.13-alpine"},
+        {PYTHON: f"CMD python -c \"import requests; requests.get('{URL}').raise_for_status()\" || exit 1"},
+        {'"8000"]': '"9000"]', "127.0.0.1:8000": "127.0.0.1:9000"},
+        {SERVER: 'ENTRYPOINT ["uvicorn", "main:app", "--host=0.0.0.0"]\nCMD ["--port", "8000"]'},
+        {'"--host", "0.0.0.0", ': "", "ENV PYTHON": "ENV UVICORN_HOST=0.0.0.0 PYTHON"},
+        {SERVER: "CMD exec uvicorn main:app --host 0.0.0.0"},
+        {SERVER: 'CMD ["sh", "-c", "exec uvicorn main:app --host 0.0.0.0"]'},
+        {SERVER: 'CMD ["fastapi", "run", "main.py"]'},
+        {SERVER: 'ENTRYPOINT ["tini", "--"]\nCMD ["uvicorn", "main:app", "--host", "0.0.0.0"]'},
+        {SERVER: 'CMD ["gunicorn", "-k", "uvicorn.workers.UvicornWorker", "-b", "0.0.0.0:8000", "main:app"]'},
+        {SERVER: 'CMD ["python", "main.py"]'},
+        {"USER 10001": "RUN adduser --system lab\nUSER lab"},
+    ],
+)
+def test_what_looks_wrong_and_is_right(change):
+    assert check("16.1", changed(change)).ok
+
+
+def changed(change):
+    text = GOOD
+    for old, new in change.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
 def test_curl_without_f_takes_a_503_for_success(capsys):
     assert not check("16.1", STAGES.replace("curl -fsS", "curl -sS")).ok
     assert "curl -f" in capsys.readouterr().out

@@ -83,6 +83,59 @@ def test_a_mistake_gets_its_hint(folder, step, file, old, new, hint):
     assert re.search(hint, missed(check(f"17.{step}", folder)))
 
 
+SERVER = '["uvicorn", "fraudapi.api:app", "--host", "0.0.0.0", "--port", "8000"]'
+HEALTH = '["python", "-c", \\\n    "import urllib.request as r; r.urlopen(\'http://127.0.0.1:8000/health\')"]'
+FIRST = "FROM python:3.13-slim\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        (SERVER, '["sh", "-c", "uvicorn fraudapi.api:app --host 0.0.0.0"]', "would keep SIGTERM"),
+        (SERVER, SERVER.replace('"', "'"), "would keep SIGTERM"),
+        (SERVER, SERVER.replace("fraudapi.api", "main"), "CMD starts the service.*\n.*fraudapi.api:app"),
+        (SERVER, SERVER.replace("0.0.0.0", "127.0.0.1"), "listens to other machines"),
+        (SERVER, SERVER.replace('"--host"', '"--forwarded-allow-ips"'), "listens to other machines"),
+        ("COPY requirements.txt .\n", "", "packages are installed before"),
+        ("COPY requirements.txt .\n", "COPY . .\n", "packages are installed before"),
+        ("COPY fraudapi fraudapi\n", "", "packages are installed before"),
+        ("COPY fraudapi fraudapi\n", "COPY fraudapi .\n", "COPY takes only what is in it"),
+        ("USER 1000\n", "USER anna\n", "anna, whom no RUN creates: RUN useradd"),
+        (HEALTH, "curl -f http://127.0.0.1:8000/health", "neither curl nor wget"),
+        (HEALTH, "echo http://127.0.0.1:8000/health", "HEALTHCHECK asks /health"),
+        (HEALTH, HEALTH.replace("8000", "9000"), "the port that the server listens on"),
+        (HEALTH, HEALTH.replace("/health", "/healthy"), "HEALTHCHECK asks /health"),
+        ("USER 1000\n", "ENV API_KEY=key-of-anna\nUSER 1000\n", "keys in the image"),
+        ("USER 1000\n", "COPY .env .\nUSER 1000\n", "keys in the image"),
+        (FIRST, "FROM python:3.13-slim AS first\nFROM python:latest\n", "FROM names a version"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_dockerfile_is_the_only_one(folder, old, new, hint):
+    change(folder, "Dockerfile", old, new)
+    report = check("17.7", folder)
+    assert re.search(hint, missed(report)) and [right for right, _ in report.lines].count(False) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("COPY fraudapi fraudapi\n", "COPY . .\n"),
+        ("COPY fraudapi fraudapi\n", "COPY --chown=1000 fraudapi/ /app/fraudapi/\n"),
+        (f"CMD {SERVER}", 'ENTRYPOINT ["uvicorn","fraudapi.api:app","--host=0.0.0.0"]\nCMD ["--port", "8000"]'),
+        (f"CMD {SERVER}", 'ENV UVICORN_HOST=0.0.0.0\nCMD ["uvicorn", "fraudapi.api:app"]'),
+        (SERVER, '["sh", "-c", "exec uvicorn fraudapi.api:app --host 0.0.0.0"]'),
+        (SERVER, '["python", "-m", "uvicorn", "fraudapi.api:app", "--host", "::"]'),
+        ("USER 1000\n", "RUN useradd --create-home anna\nUSER anna\n"),
+        ("USER 1000\n", "ENV FRAUD_KEYS=\nUSER 1000\n"),
+        (HEALTH, "curl -f http://127.0.0.1:8000/health || exit 1\nRUN apt-get install -y curl"),
+        (FIRST, "FROM python:3.13-slim AS base\nFROM base\n"),
+    ],
+)
+def test_another_right_dockerfile(folder, old, new):
+    change(folder, "Dockerfile", old, new)
+    assert check("17.7", folder).ok
+
+
 def test_wrong_then_right_without_starting_anew(folder):
     right = (folder / "fraudapi/security.py").read_text()
     change(folder, "fraudapi/security.py", "HTTPException(401", "HTTPException(403")
