@@ -1,11 +1,12 @@
 """Good and broken deployments of the lab's API, for the smoke test of lesson 16."""
 
 import asyncio
+import ctypes
 import json
 from collections.abc import Callable
 from random import shuffle
 from secrets import token_hex
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 from yololab.api.app import create_app
@@ -19,6 +20,8 @@ from .watched import crash
 
 PATH = "/v1/detections"
 STUCK = 8  # seconds that the hanging one takes
+LIMIT = 60  # seconds for one deployment, where each request may have to be given up
+ENDLESS = "your function does not end: is there a loop without an end, or one that tries again for ever?"
 
 Change = Callable[[str, int, str, bytes], tuple[int, str, bytes]]
 
@@ -107,25 +110,43 @@ BROKEN = {
 GOOD = {"the lab's API": _as_it_is, "another build: confidences a little lower, a field more": _json(_another_build)}
 
 
+def _verdict(function: Callable[[str], Any], url: str) -> str:
+    """What the student's function says of the deployment at this address; or its error, or that it does not end."""
+    said = []
+
+    def run() -> None:
+        try:
+            problems = function(url)
+            said.append(f"broken: {problems}"[:120] if problems else "good")
+        except (Exception, SystemExit) as error:
+            said.append(crash(error))
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    if thread.is_alive():  # an error in its midst: else its loop would slow down all that follows
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+        return f"no end within {LIMIT:g} s"
+    return said[0] if said else "no answer"
+
+
 def smoke(report: Report, function: Callable[[str], Any]) -> None:
     """function(url): a list of what is wrong with the deployment, empty for a good one."""
     deployment = _Deployment()
 
-    def verdict(url: str) -> str:
-        try:
-            problems = function(url)
-        except (Exception, SystemExit) as error:
-            return crash(error)
-        return f"broken: {problems}"[:120] if problems else "good"
-
     def broken(url: str) -> str:
-        said = verdict(url)
+        said = _verdict(function, url)
         return "broken" if said.startswith("broken: ") else said
+
+    def ends(name: str, actual: str) -> str:
+        if actual.startswith("no end"):
+            report.require(name, "an end", actual, ENDLESS)
+        return actual
 
     with served(report, deployment) as api:
         for name, change in GOOD.items():
             deployment.change = change
-            actual = verdict(api.url)
+            actual = ends(f"good: {name}", _verdict(function, api.url))
             hint = "compare what a user relies on (status, type, labels), not every byte"
             hint = hint if actual.startswith("broken") else "your function raised this error: put that line right"
             report.expect(f"good: {name}", "good", actual, hint)
@@ -137,6 +158,8 @@ def smoke(report: Report, function: Callable[[str], Any]) -> None:
                 deployment.let_go.clear()
             actual = broken(api.url)
             deployment.let_go.set()
+            ends(f"broken: {name}", actual)
             report.expect(f"broken: {name}", "broken", actual, hint)
     hint = "requests raises an error where nobody answers: catch requests.RequestException, and report it"
-    report.expect("broken: nobody answers at all", "broken", broken(f"http://127.0.0.1:{free_port()}"), hint)
+    actual = ends("broken: nobody answers at all", broken(f"http://127.0.0.1:{free_port()}"))
+    report.expect("broken: nobody answers at all", "broken", actual, hint)

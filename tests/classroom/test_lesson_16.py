@@ -396,3 +396,17 @@ def test_a_crash_in_the_smoke_test_is_shown_with_its_line(capsys, monkeypatch):
     assert not check("16.3", crashing).ok
     out = capsys.readouterr().out
     assert "return url.status_code" in out and "Traceback" not in out
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_smoke_test_without_an_end_is_told(good, capsys, monkeypatch):
+    monkeypatch.setattr("classroom.checks.deployments.LIMIT", 0.5)
+    monkeypatch.setattr("classroom.checks.deployments.STUCK", 0.1)
+
+    def tries_again(url):
+        while not good or requests.get(f"{url}/ready", timeout=5).status_code != 200:
+            pass
+
+    report = check("16.3", tries_again)
+    assert not report.lines[-1][0] and "no end within 0.5 s" in report.lines[-1][1]
+    assert "your function does not end" in capsys.readouterr().out
