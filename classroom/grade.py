@@ -1,9 +1,9 @@
 """`python -m classroom grade FOLDER`: the checks over a class's submissions, each in a process of its own.
 
 A submission is a notebook, which is run whole and whose own `check(...)` cells count, or a Python file named after an
-exercise (04.1.py, 04.1_anna.py) that makes `app`. It has a time limit, a memory limit and no way to other hosts; one
-that hangs, crashes or ends its process costs only itself. This keeps accidents apart, not attacks: run submissions of
-people whom you do not trust in a container.
+exercise (04.1.py, 04.1_anna.py) that makes what its notebook checks: `app`, or a function. It has
+a time limit, a memory limit and no way to other hosts; one that hangs, crashes or ends its process costs only itself.
+This keeps accidents apart, not attacks: run submissions of people whom you do not trust in a container.
 """
 
 import csv
@@ -39,6 +39,9 @@ socket.socket.connect = guarded
 '''
 
 
+SUFFIXES = (".ipynb", ".py")
+
+
 @dataclass
 class Submission:
     """One file of one student, and what its checks found. trouble: why it did not run to its end."""
@@ -53,10 +56,31 @@ def submissions(folder: Path) -> list[Submission]:
     """The notebooks and Python files in a folder. The student: the first folder below it, else the file's name."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".ipynb", ".py") and ".ipynb_checkpoints" not in path.parts:
-            parts = path.relative_to(folder).parts
-            found.append(Submission(parts[0] if len(parts) > 1 else path.stem, path))
+        if path.suffix.lower() in SUFFIXES and _is_handed_in(path):
+            found.append(Submission(_student(path, folder), path))
     return found
+
+
+def others(folder: Path, out: Path) -> list[Submission]:
+    """All other files but the table itself: they are named, so that no student is forgotten."""
+    tables = (out.resolve(), out.with_suffix(".html").resolve())
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() not in SUFFIXES]
+    found = [path for path in found if _is_handed_in(path) and path.resolve() not in tables]
+    return [Submission(_student(path, folder), path, trouble=_not_graded(path)) for path in found]
+
+
+def _not_graded(path: Path) -> str:
+    packed = path.suffix.lower() in (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
+    return "it is packed: unpack it, and grade again" if packed else "it is no notebook and no Python file"
+
+
+def _is_handed_in(path: Path) -> bool:
+    return path.is_file() and not {".ipynb_checkpoints", "__pycache__", "__MACOSX", ".git"} & {*path.parts}
+
+
+def _student(path: Path, folder: Path) -> str:
+    parts = path.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else path.stem
 
 
 def grade(folder: Path, out: Path, seconds: float, memory: int) -> int:
@@ -64,7 +88,9 @@ def grade(folder: Path, out: Path, seconds: float, memory: int) -> int:
     if not folder.is_dir():
         print(f"error: {folder} is no folder", file=sys.stderr)
         return 2
-    found = submissions(folder)
+    found, rest = submissions(folder), others(folder, out)
+    for each in rest:
+        print(f"not graded: {each.path.relative_to(folder)}: {each.trouble}", file=sys.stderr)
     if not found:
         print(f"error: there is no notebook and no Python file in {folder}", file=sys.stderr)
         return 2
@@ -72,7 +98,8 @@ def grade(folder: Path, out: Path, seconds: float, memory: int) -> int:
         print(f"{number}/{len(found)}  {each.path.relative_to(folder)} ...", flush=True)
         check(each, seconds, memory)
     out.parent.mkdir(parents=True, exist_ok=True)
-    rows = table(found, folder)
+    names = {each.student for each in found}
+    rows = table(found + [each for each in rest if each.student not in names], folder)
     with out.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     out.with_suffix(".html").write_text(page(rows), encoding="utf-8")
@@ -126,7 +153,9 @@ def table(found: list[Submission], folder: Path) -> list[list[str]]:
             points = str(round(100 * result.right / result.lines))
             rows.append([each.student, file, name, points, " ".join(result.hint.split()), each.trouble])
         if not each.results:
-            nothing = each.trouble or "no check was called in it"
+            is_file = each.path.suffix.lower() == ".py"
+            ended = "it ended its process before its check was done: os._exit?"
+            nothing = each.trouble or (ended if is_file else "no check was called in it")
             rows.append([each.student, file, "", "0", "", nothing])
     return [rows[0], *([_harmless(cell) for cell in row] for row in rows[1:])]
 

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from classroom import progress, results
 from classroom.__main__ import main
 from classroom.checks import exercises, lessons
+from classroom.submission import checked
 
 REQUEST = """
 def write_request(method, target, host, text=""):
@@ -78,6 +79,62 @@ def test_an_app_in_a_file(tmp_path, graded):
     rows = graded("--seconds", "120")
     assert rows["01.2_ida"]["exercise"] == "01.2" and rows["01.2_ida"]["points"] == "0"
     assert "name the file after its exercise" in rows["app"]["trouble"]
+
+
+BALANCER = """
+from fastapi import FastAPI
+
+def make_balancer(urls):
+    return FastAPI()
+"""
+
+
+FILES = [
+    ("11.1_func.py", BALANCER, True, ""),
+    ("09.3_call.py", BALANCER.replace("make_balancer(urls)", "make_counter()"), True, ""),
+    ("01.1_upper.PY", REQUEST, True, ""),
+    ("11.1_none.py", "x = 1\n", False, "the file makes no `make_balancer`"),
+    ("14.1.py", "import sys\nsys.exit()\n", False, "SystemExit: the file ended itself"),
+    ("14.1_exit.py", "import os\nos._exit(0)\n", False, "it ended its process before its check"),
+    ("empty.py", "", False, "the file is empty"),
+    ("torn.ipynb", '{"cells": [', False, "the file is no notebook"),
+    ("list.ipynb", "[]", False, "the file is no notebook"),
+    ("14.7.py", "app = 1\n", False, "there is no exercise 14.7"),
+    ("14.12.py", "app = 1\n", False, "name the file after its exercise"),
+]
+
+
+@pytest.mark.timeout(300)
+def test_a_file_is_checked_or_told_why_not(tmp_path, graded):
+    (tmp_path / "class").mkdir()
+    for number, (file, text, _, _) in enumerate(FILES):
+        (tmp_path / f"class/{number}").mkdir()
+        (tmp_path / f"class/{number}" / file).write_text(text)
+    rows = graded("--seconds", "120")
+    for number, (file, _, points, trouble) in enumerate(FILES):
+        row = rows[str(number)]
+        assert row["trouble"].startswith(trouble) and bool(row["exercise"]) == points, file
+        assert not row["trouble"] if points else row["points"] == "0", file
+
+
+def test_each_file_is_named_and_endings_may_be_in_capitals(tmp_path, graded, capsys):
+    folder = tmp_path / "class"
+    submit(folder / "UPPER.IPYNB", REQUEST, CHECK)
+    (folder / "ben").mkdir()
+    for name in ("anna.zip", "ben/01.txt", "UPPER.csv", "fay.tar.GZ"):
+        (folder / name).write_text("x")
+    rows = graded("--seconds", "120")
+    assert rows["UPPER"]["points"] == "100" and rows["UPPER"]["file"] == "UPPER.IPYNB"
+    assert "unpack it" in rows["anna"]["trouble"] and "unpack it" in rows["fay.tar"]["trouble"]
+    assert "no notebook and no Python file" in rows["ben"]["trouble"]
+    said = capsys.readouterr().err
+    assert all(f"not graded: {name}" in said for name in ("anna.zip", "ben/01.txt", "UPPER.csv", "fay.tar.GZ"))
+
+
+def test_each_exercise_is_submittable_as_what_its_notebook_checks():
+    names = {name: checked(name) for lesson in lessons() for name in exercises(lesson) if lesson.isdigit()}
+    assert names["11.1"] == "make_balancer" and names["09.3"] == "make_counter()" and names["14.1"] == "app"
+    assert checked("server") == "counting" and checked("client") == "labels"
 
 
 def test_a_folder_without_submissions_is_told(tmp_path, capsys):
