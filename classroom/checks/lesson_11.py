@@ -12,9 +12,11 @@ from fastapi import FastAPI, HTTPException
 from yololab import serve
 
 from .probe import made
-from .report import Report
+from .report import Report, Such
 
 TURN = "the next target for each request: itertools.count() and % len(targets), made once, outside the route"
+BODY = "answer the target's own body: Response(answer.content, answer.status_code, media_type=...)"
+EACH = "try each of the targets before you give up, however many are gone: for shift in range(len(targets))"
 NEXT = "catch requests.ConnectionError and go on with the next target in a loop"
 
 
@@ -54,25 +56,28 @@ def balancer(report: Report, make: Callable) -> None:
             first = api.get(f"/who/{word}", hint=hint)
             first.require(200, "a request is passed on")
             names = [each.name for each in backends]
-            actual = first.json.get("word") if isinstance(first.json, dict) else first.json
-            hint = "answer the target's own body: Response(answer.content, answer.status_code, media_type=...)"
-            report.require("... and the target's body comes back", word, actual, hint)
+            name = Such("a target's name", lambda name: name in names)
+            actual = first.text[:200] if first.json is None else first.json
+            report.require("... and the target's body comes back", {"name": name, "word": word}, actual, BODY)
             for _ in range(3 * rounds - 1):
                 api.get(f"/who/{word}")
             counts = {each.name: each.calls for each in backends}
             report.expect(f"{3 * rounds} requests, one after the other", dict.fromkeys(names, rounds), counts, TURN)
             before = sum(each.calls for each in backends)
-            api.get("/missing", hint="the target's status is the answer's status").expect(
-                404, "a target's 404 comes back"
-            )
+            missing = api.get("/missing", hint="the target's status is the answer's status")
+            hint = BODY if missing.status == 404 else missing.hint
+            missing.expect(404, "a target's 404 comes back", hint, json={"detail": name})
             calls = sum(each.calls for each in backends) - before
             report.expect(
                 "... from one target", 1, calls, "an answer, 404 too, is an answer: return it, ask nobody else"
             )
             backends[1].server.stop()
-            answers = [api.get(f"/who/{word}") for _ in range(6)]
-            actual = [answer.status for answer in answers]
-            report.expect("one target is stopped: 6 requests", [200] * 6, actual, NEXT)
+            actual = [api.get(f"/who/{word}").status for _ in range(6)]
+            if report.expect("one target is stopped: 6 requests", [200] * 6, actual, NEXT):
+                backends[2].server.stop()
+                actual = [api.get(f"/who/{word}").status for _ in range(6)]
+                if actual != [200] * 6:  # a line for what is wrong only
+                    report.expect("two targets are stopped: 6 requests", [200] * 6, actual, EACH)
             for each in backends:
                 each.server.stop()
             hint = "when no target answered, after the loop: raise HTTPException(503)"

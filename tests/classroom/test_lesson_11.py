@@ -70,6 +70,9 @@ def test_skeleton_then_solution(capsys):
     ("make", "hint"),
     [
         (balancer(order=0), "the next target for each request"),
+        (balancer(tries=2), "try each of the targets"),
+        (balancer(body=lambda answer: b'{"word": "%s"}' % answer.url[-9:].encode()), "answer the target's own body"),
+        (balancer(body=lambda answer: answer.content if answer.ok else b"{}"), "answer the target's own body"),
         (balancer(tries=1), "catch requests.ConnectionError"),
         (balancer(passed=lambda answer: answer.ok), "404 too, is an answer"),
         (balancer(body=lambda answer: b"{}"), "answer the target's own body"),
