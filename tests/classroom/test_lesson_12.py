@@ -145,6 +145,21 @@ class Boundless(Batcher):
         super().__init__(compute, 1000, window)
 
 
+class Hasty(Batcher):
+    def __init__(self, compute, largest, window):
+        super().__init__(compute, largest, 0.02)
+
+
+class Text(Batcher):
+    async def __call__(self, x):
+        return str(await super().__call__(x))
+
+
+class Whole(Batcher):
+    async def __call__(self, x):
+        return int(await super().__call__(x))
+
+
 class Uncounted(Batcher):
     async def call(self, numbers):
         self.stats = self.stats if self.stats["calls"] else {"calls": 1, "largest": len(numbers)}
@@ -160,6 +175,9 @@ class Uncounted(Batcher):
         (Shuffled, "results keep the order"),
         (Blocking, "asyncio.to_thread(compute, numbers)"),
         (Boundless, "a full batch goes at once"),
+        (Hasty, "`window` seconds are over"),
+        (Text, "a number, not a text"),
+        (Whole, "not rounded"),
         (Uncounted, "count where compute is called"),
     ],
 )
@@ -169,6 +187,16 @@ def test_batches_mistakes(kind, hint, monkeypatch, capsys):
         monkeypatch.setattr("yololab.serving.kernel_server.GRACE", 0.1)
     assert not check("12.1", batched(kind)).ok
     assert hint in capsys.readouterr().out
+
+
+def test_batches_of_whole_numbers_only(capsys, monkeypatch):
+    class Whole(BaseModel):
+        x: int
+
+    monkeypatch.setitem(globals(), "Number", Whole)
+    assert not check("12.1", batched()).ok
+    out = capsys.readouterr().out
+    assert "x is any number" in out and out.count("NOT YET") == 1
 
 
 def test_batches_that_answers_500(capsys):
@@ -318,9 +346,33 @@ class LastFirst(Line):
                 self.turns.pop().set()
 
 
+class Open(Line):
+    """Nobody waits: all run at once."""
+
+    def __init__(self, places):
+        super().__init__(places)
+        self.lock = asyncio.Semaphore(1000)
+
+
+class Two(Line):
+    def __init__(self, places):
+        super().__init__(places)
+        self.lock = asyncio.Semaphore(2)
+
+
+class Rounded(Line):
+    @asynccontextmanager
+    async def place(self, seconds):
+        async with super().place(round(self.inside * seconds) / max(self.inside, 1)):
+            yield
+
+
 @pytest.mark.parametrize(
     ("kind", "hint"),
     [
+        (Open, "one at a time: await it inside of `async with lock:`"),
+        (Two, "one at a time: await it inside of `async with lock:`"),
+        (Rounded, "rounded up: math.ceil"),
         (Unbounded, "is a place left?"),
         (Short, "running is 0 or 1, waiting is everybody else"),
         (Silent, "rounded up: math.ceil"),
