@@ -18,9 +18,10 @@ from yololab.vision.images import decode, encode
 from .answer import Answer
 from .pictures import labels, sample
 from .probe import SECONDS, Probe, at_once, made, served
-from .report import Report
+from .report import Report, Such, having
 
 AT_ONCE, KEPT = 12, 8  # requests at the same time; answers that the cache keeps
+COUNTED = Such("a number", lambda number: isinstance(number, int))
 PARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -85,8 +86,11 @@ def _check_trace(api: Probe, backend: _Backend) -> None:
     report.expect("no or a broken traceparent, four times: new traces", 4, len(traces - {"no trace", trace}), hint)
     together = [(token_hex(16), next(names)) for _ in range(8)]
     backend.together = threading.Barrier(len(together))
-    at_once(lambda each: ask(f"00-{each[0]}-{span}-01", each[1]), together)
-    mixed = sum(_trace(backend.came.get(name, "")) != trace for trace, name in together)
+    answers = at_once(lambda each: ask(f"00-{each[0]}-{span}-01", each[1]), together)
+    mixed = sum(
+        {_trace(came), answer.headers.get("x-trace-id")} != {trace} or answer.json != [name, "apple"]
+        for (trace, name), (answer, came) in zip(together, answers, strict=True)
+    )
     hint = "what belongs to one request must not be kept in a global: use local variables, or a ContextVar"
     report.expect("eight requests at once: traces mixed up", 0, mixed, hint)
 
@@ -168,7 +172,10 @@ def _post(api: Probe, data: bytes, name: str = "photo.jpg", timeout: float = SEC
 
 
 def _stats(api: Probe) -> int:
-    return (api.get("/stats").json or {}).get("computations", 0)
+    stats = api.get("/stats", hint="leave /stats as it is: it answers how often compute was called")
+    if having({"computations": COUNTED}) != stats.json:  # a line for what is wrong only
+        stats.require(200, json={"computations": COUNTED})
+    return stats.json["computations"]
 
 
 EXERCISES = {"1": traced, "2": cached_labels}

@@ -19,7 +19,7 @@ from yololab.errors import LabError
 # exercise 1: a trace that goes on
 
 
-def front(given=True, own=True, new=True, says=True, sends=True, strict=True, shared=False):
+def front(given=True, own=True, new=True, says=True, sends=True, strict=True, shared=False, last=False):
     """A factory that does everything right, or one thing not."""
     state, fixed = {}, token_hex(8)
 
@@ -37,10 +37,11 @@ def front(given=True, own=True, new=True, says=True, sends=True, strict=True, sh
             time.sleep(0.05 if shared else 0)
             trace = state["trace"] if shared else trace
             span = (token_hex(8) if new else fixed) if own or not found else found[2]
-            if says:
-                response.headers["X-Trace-ID"] = trace
             headers = {"traceparent": f"00-{trace}-{span}-01"} if sends else {}
-            return requests.get(f"{backend}/labels/{name}", headers=headers, timeout=30).json()
+            answer = requests.get(f"{backend}/labels/{name}", headers=headers, timeout=30).json()
+            if says:
+                response.headers["X-Trace-ID"] = state["trace"] if last else trace
+            return answer
 
         return app
 
@@ -62,6 +63,7 @@ def test_a_trace_goes_on_after_a_wrong_attempt_in_the_same_process(capsys):
         ({"own": False}, "not the caller's"),
         ({"new": False}, "for each request anew"),
         ({"strict": False}, "begin a new trace"),
+        ({"last": True}, "not be kept in a global"),
         ({"shared": True}, "not be kept in a global"),
     ],
 )
@@ -287,6 +289,16 @@ def test_a_cache_that_says_hit_and_computes(detector, capsys):
 
     assert not check("15.2", labels_api(detector, Liar())).ok
     assert "a hit never does" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stats", [None, [], {"computations": "3"}])
+def test_stats_that_were_changed(detector, stats, capsys):
+    app = FastAPI()
+    app.get("/stats")(lambda: stats)
+    app.mount("/", labels_api(detector, ComputeOnce()))
+    assert not check("15.2", app).ok
+    out = capsys.readouterr().out
+    assert "leave /stats as it is" in out and out.count("NOT YET") == 1
 
 
 def test_a_wrong_cache_and_then_a_right_one_in_one_process(detector, capsys):
