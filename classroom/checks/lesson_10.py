@@ -1,11 +1,8 @@
 """The exercises of lesson 10: an API with keys, a login with scopes, an upload handler; each is attacked."""
 
-import select
 import time
 from collections.abc import Callable
-from contextlib import closing
 from hashlib import sha256
-from http.client import HTTPConnection
 from pathlib import Path
 from secrets import token_bytes, token_hex, token_urlsafe
 from tempfile import TemporaryDirectory
@@ -16,14 +13,14 @@ import jwt
 import numpy as np
 from pwdlib import PasswordHash
 
-from yololab.vision.images import decode
-
 from .answer import Answer
-from .pictures import sample
-from .probe import SECONDS, Probe, made
+from .pictures import sample, starter
+from .probe import Probe, made
 from .report import Report, Such, having
+from .uploads import files, pour, shape
 
-PIECE, MAX_BYTES = 2**16, 64 * 2**20  # bytes of an endless body: sent at a time, and at most
+YEAR = 366 * 24 * 3600  # seconds
+LISTED = 'return {"labels": detector.labels}: a list of all, under this key, and nothing else'
 ABSENT = "only the header counts, and a missing one is no 422 and no 500: auto_error=False, then `given or ''`"
 STOLEN = "what lies in `hashes` is no key itself: hash what came"
 UMLAUT = "hash first, given.encode(): compare_digest takes ASCII only"
@@ -31,7 +28,11 @@ CHALLENGE = "HTTP wants this header with each 401: HTTPException takes headers={
 WHOLE = "compare the SHA-256 of the whole header with each of `hashes`, and raise an HTTPException if none fits"
 SCOPES = "grant what was asked for AND is in users[name]['scopes']; whoever asks for nothing gets all of their own"
 TOKEN = "HS256, aud 'lab', sub the name; decode with algorithms=['HS256'], audience='lab'; {'name': claims['sub']}"
+ISSUED = 'answer {"access_token": ..., "token_type": "bearer", "scope": ...}, all three as texts'
+CLAIMS = "sub the name, aud 'lab', scope one text, exp in seconds since 1970: int(time.time()) + 900; HS256, the key"
 SAME = "act on what verify returns, with one answer whether the name or the password is wrong"
+NAMED = having({"name": Such("the file's name", lambda name: isinstance(name, str))})
+WRITE = "write the whole picture: what file.file.read() gave (a second read() gives nothing), or encode(picture)"
 
 
 def keyed(report: Report, make: Callable) -> None:
@@ -46,9 +47,10 @@ def keyed(report: Report, make: Callable) -> None:
         hint = "put the check on one route only"
         api.get("/health", hint=hint).expect(200, "GET /health asks for no key")
         hint = "hash what came in X-API-Key with sha256(...).hexdigest(), compare it with each; return the labels"
-        listed = Such("the labels", lambda json: "traffic light" in str(json))
         for which, key in zip(("the first", "the other"), keys, strict=True):
-            labels(key).require(200, f"{which} of two keys gets in, and gets the labels", hint, json=listed)
+            answer = labels(key)
+            why = LISTED if answer.status == 200 else hint
+            answer.require(200, f"{which} of two keys gets in, and gets the labels", why, json=_listed())
         labels(token_urlsafe(32)).require(401, "a wrong key is refused with 401", WHOLE)
         for what, given, query, hint in (
             ("half a key", keys[0][:21], "", WHOLE),
@@ -58,6 +60,16 @@ def keyed(report: Report, make: Callable) -> None:
             ("no key", None, "", ABSENT),
         ):
             _refused(labels(given, query), what, hint)
+
+
+def _listed() -> Such:
+    """The whole JSON with all labels, in any order."""
+    right = sorted(starter().labels)
+
+    def whole(json: dict) -> bool:
+        return [*json] == ["labels"] and isinstance(json["labels"], list) and sorted(json["labels"]) == right
+
+    return Such(f'{{"labels": [...]}}, a list of all {len(right)} labels', whole)
 
 
 def login(report: Report, make: Callable) -> None:
@@ -71,8 +83,11 @@ def login(report: Report, make: Callable) -> None:
         logins = ((boss, "", "admin read"), (boss, "read", "read"), (clerk, "read admin", "read"), (clerk, "", "read"))
         for name, asked, granted in logins:
             form = {"username": name, "password": password, "scope": asked}
-            answer = api.post("/token", data=form, hint=hint).require(200, f"POST /token with the scope {asked!r}")
-            tokens.append(str(answer.json.get("access_token")))
+            answer = api.post("/token", data=form, hint=hint)
+            why = ISSUED if answer.status == 200 else hint
+            answer.require(200, f"POST /token with the scope {asked!r}", why, json=_issued())
+            tokens.append(answer.json["access_token"])
+            _check_claims(report, tokens[-1], key, name)
             actual = " ".join(sorted(str(answer.json.get("scope")).split()))
             report.expect(f"the scopes that it grants to {name[:5]}", granted, actual, SCOPES)
         with patch("argon2.PasswordHasher.verify", return_value=False) as verify:
@@ -83,6 +98,25 @@ def login(report: Report, make: Callable) -> None:
         hint = "for an unknown name, verify against the hash of a random password, made once beforehand"
         report.expect("two wrong logins cost two verifications", 2, verify.call_count, hint)
         _tokens(api, boss, key, tokens)
+
+
+def _issued() -> Such:
+    """The JSON for a right login; the type's capitals do not matter."""
+    texts = {name: Such("a text", lambda text: isinstance(text, str)) for name in ("access_token", "scope")}
+    return having({**texts, "token_type": Such("'bearer'", lambda text: text.lower() == "bearer")})
+
+
+def _check_claims(report: Report, token: str, key: bytes, name: str) -> None:
+    """A line for a token that is wrong only: what is in it, where a check of the routes may not see it."""
+    now, text = int(time.time()), Such("a text", lambda scope: isinstance(scope, str))
+    in_time = Such("seconds since 1970, within ten years", lambda exp: now <= exp <= now + 10 * YEAR)
+    expected = {"sub": name, "aud": Such("'lab'", lambda aud: aud in ("lab", ["lab"])), "scope": text, "exp": in_time}
+    try:
+        actual = jwt.decode(token, key, ["HS256"], options={"verify_aud": False, "verify_exp": False})
+    except jwt.InvalidTokenError as error:
+        actual = f"no such token: {error}"
+    if having(expected) != actual:
+        report.require("the claims of your token", expected, actual, CLAIMS)
 
 
 def _tokens(api: Probe, boss: str, key: bytes, tokens: list[str]) -> None:
@@ -124,13 +158,13 @@ def uploader(report: Report, make: Callable) -> None:
             for name in ("apple.jpg", "apple.jpg", "notes.txt", "../../x.jpg", "large.jpg"):
                 file = (name, apple + bytes(900_000 * (name == "large.jpg")))
                 answer = api.post("/upload", files={"file": file}, missing=hint)
-                answer.require(201, f"a picture called {name} is taken", hint)
-                told.append(f"site/uploads/{answer.json.get('name')}")
+                answer.require(201, f"a picture called {name} is taken", hint, json=NAMED)
+                told.append(f"site/uploads/{answer.json['name']}")
             hint = "write each under a name of your own, token_hex(8) + '.jpg', and tell that name; never file.filename"
-            kept = _files(home)
+            kept = files(home)
             if report.expect("five files lie in the folder, nothing elsewhere", sorted(told), kept, hint):
-                shapes = {decode(path.read_bytes()).shape for path in folder.iterdir()}
-                report.expect("they are the pictures", {decode(apple).shape}, shapes, "write the whole picture")
+                shapes = {shape(Path(home, each)) for each in kept}
+                report.expect("they are the pictures", {shape(apple)}, shapes, WRITE)
             for what, data, status, hint in (
                 ("a text called x.jpg", b"<script>", 415, "look at the first bytes, as media_type and decode do"),
                 ("half a picture", apple[:9999], 400, "decode it whole; each LabError has its status with it"),
@@ -139,12 +173,8 @@ def uploader(report: Report, make: Callable) -> None:
                 answer = api.post("/upload", files={"file": ("x.jpg", data)}, hint=hint)
                 answer.expect(status, f"{what} is refused: {status}")
             hint = "count while the body comes in, not afterwards: FastAPI(max_body_size=...) does"
-            report.expect("an endless body is refused before it ends", (413, True), _pour(api.url), hint)
-            report.expect("nothing of these is kept", kept, _files(home), "look first, write afterwards")
-
-
-def _files(home: str) -> list[str]:
-    return sorted(path.relative_to(home).as_posix() for path in Path(home).rglob("*") if path.is_file())
+            report.expect("an endless body is refused before it ends", (413, True), pour(api.url), hint)
+            report.expect("nothing of these is kept", kept, files(home), "look first, write afterwards")
 
 
 def _refused(answer: Answer, what: str, hint: str, scheme: str = "") -> None:
@@ -153,25 +183,6 @@ def _refused(answer: Answer, what: str, hint: str, scheme: str = "") -> None:
         challenge = Such(scheme or "a scheme", lambda text: text and text.title().startswith(scheme))
         asked = answer.headers.get("www-authenticate", "")
         answer.report.expect("... with the header WWW-Authenticate", challenge, asked, CHALLENGE)
-
-
-def _pour(url: str) -> tuple[int, bool]:
-    """Send a body without an end until there is an answer: its status, and whether it came before we gave up."""
-    sent, piece = 0, b'--cut\r\nContent-Disposition: form-data; name="file"; filename="x.jpg"\r\n\r\n'
-    with closing(HTTPConnection(url.removeprefix("http://"), timeout=SECONDS)) as wire:
-        wire.putrequest("POST", "/upload")
-        wire.putheader("Content-Type", "multipart/form-data; boundary=cut")
-        wire.putheader("Transfer-Encoding", "chunked")
-        wire.endheaders()
-        try:
-            while sent < MAX_BYTES and not select.select([wire.sock], [], [], 0)[0]:
-                wire.send(b"%x\r\n%s\r\n" % (len(piece), piece))
-                piece, sent = bytes(PIECE), sent + PIECE
-            if sent >= MAX_BYTES:
-                wire.send(b"b\r\n\r\n--cut--\r\n\r\n0\r\n\r\n")
-            return wire.getresponse().status, sent < MAX_BYTES
-        except ConnectionError:  # it refused and hung up before we could read its answer
-            return 413, sent < MAX_BYTES
 
 
 EXERCISES = {"1": keyed, "2": login, "3": uploader}

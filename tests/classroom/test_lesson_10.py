@@ -21,7 +21,7 @@ HASHER = PasswordHash.recommended()
 NOBODY = HASHER.hash(token_hex(16))
 
 
-def keyed(opens, challenge=True):
+def keyed(opens, challenge=True, answer=None):
     """The function of exercise 1, whose door is `opens(given, hashes)`."""
 
     def make(hashes):
@@ -32,7 +32,7 @@ def keyed(opens, challenge=True):
             if not opens(given or "", hashes):
                 raise HTTPException(401, headers={"WWW-Authenticate": "APIKey"} if challenge else None)
 
-        app.get("/v1/labels", dependencies=[Depends(caller)])(lambda: {"labels": LABELS})
+        app.get("/v1/labels", dependencies=[Depends(caller)])(lambda: answer or {"labels": LABELS})
         return app
 
     return make
@@ -99,6 +99,20 @@ def test_keyed_mistakes_get_a_hint(make, hint, capsys):
     assert hint in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [LABELS, {"labels": ", ".join(LABELS)}, {"labels": LABELS[:-1]}, {"names": LABELS}, {"labels": LABELS, "n": 80}],
+)
+def test_keyed_that_answers_something_else(answer, capsys):
+    assert not check("10.1", keyed(right_key, answer=answer)).ok
+    out = capsys.readouterr().out
+    assert 'return {"labels": detector.labels}' in out and out.count("NOT YET") == 1
+
+
+def test_keyed_with_labels_in_another_order_passes():
+    assert check("10.1", keyed(right_key, answer={"labels": sorted(LABELS)})).ok
+
+
 def test_keyed_that_breaks_on_an_umlaut(capsys):
     keys = keyed(lambda given, hashes: compare_digest(given, "key") or right_key(given, hashes))
     assert not check("10.1", keys).ok
@@ -120,7 +134,10 @@ def login(**changed):
     def claims_of(token, key):
         return jwt.decode(token, key, ["HS256"], audience="lab", options={"require": ["exp", "aud", "sub"]})
 
-    do = {"fits": fits, "granted": granted, "claims_of": claims_of, "forbidden": 403} | changed
+    def issued(token, scope):
+        return {"access_token": token, "token_type": "bearer", "scope": scope}
+
+    do = {"fits": fits, "granted": granted, "claims_of": claims_of, "forbidden": 403, "issued": issued} | changed
     bearer = OAuth2PasswordBearer("token")
 
     def make(users, key):
@@ -141,7 +158,7 @@ def login(**changed):
                 raise HTTPException(400, "wrong name or password")
             scope = " ".join(do["granted"](form.scopes, users[form.username]["scopes"]))
             claims = {"sub": form.username, "scope": scope, "aud": "lab", "exp": int(time.time()) + 600}
-            return {"access_token": jwt.encode(claims, key, "HS256"), "token_type": "bearer", "scope": scope}
+            return do["issued"](jwt.encode(claims | changed.get("claims", {}), key, "HS256"), scope)
 
         @app.get("/me")
         def me(name: Annotated[str, Security(user)]):
@@ -182,6 +199,12 @@ def never_refuses(users, form):
     ("make", "hint"),
     [
         (lambda users, key: FastAPI(), "OAuth2PasswordRequestForm"),  # the skeleton
+        (login(claims={"exp": 1000 * (int(time.time()) + 600)}), "exp in seconds since 1970"),
+        (login(claims={"scope": ["read"]}), "scope one text"),
+        (login(claims={"aud": "shop"}), "aud 'lab'"),
+        (login(issued=lambda token, scope: {"access_token": token, "scope": scope}), '"token_type": "bearer"'),
+        (login(issued=lambda token, scope: token), '"token_type": "bearer"'),
+        (login(issued=lambda token, scope: [token]), '"token_type": "bearer"'),
         (login(granted=lambda asked, own: asked or own), "grant what was asked for AND"),
         (login(fits=early_end), "the hash of a random password"),
         (login(fits=tells_who_is_unknown), "one answer whether the name or the password"),
@@ -216,8 +239,10 @@ def uploader(limit=2**20, **changed):
             except LabError as error:
                 raise HTTPException(415 if changed.get("one_status") else error.status) from None
             if not changed.get("keeps_nothing"):
-                (folder / name).write_bytes(data)
-            return {"name": name}
+                (folder / name).write_bytes(b"" if changed.get("empty") else data)
+            if changed.get("subfolder"):
+                (folder / "pictures").mkdir(exist_ok=True)
+            return changed.get("answer", lambda name: {"name": name})(name)
 
         return app
 
@@ -227,6 +252,10 @@ def uploader(limit=2**20, **changed):
 def test_uploader_solution_passes(capsys):
     assert check("10.3", uploader()).ok
     assert "well done" in capsys.readouterr().out
+
+
+def test_uploader_that_makes_a_folder_in_its_folder_passes():
+    assert check("10.3", uploader(subfolder=True)).ok
 
 
 @pytest.mark.parametrize(
@@ -239,6 +268,11 @@ def test_uploader_solution_passes(capsys):
         (uploader(any_size=True), "reads the header first"),
         (uploader(one_status=True), "each LabError has its status"),
         (uploader(writes_first=True), "look first, write afterwards"),
+        (uploader(empty=True), "actual:   {'a file of 0 bytes: "),
+        (uploader(empty=True), "write the whole picture"),
+        (uploader(answer=lambda name: name), "status_code=201 and {'name': ...}"),
+        (uploader(answer=lambda name: None), "expected: {'name': the file's name}"),
+        (uploader(answer=lambda name: [name]), "expected: {'name': the file's name}"),
         (uploader(limit=2**16), "a picture called large.jpg is taken"),
         (uploader(keeps_nothing=True), "write each under a name of your own"),
     ],
