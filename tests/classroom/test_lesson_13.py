@@ -71,6 +71,27 @@ def test_count_skeleton_is_told_to_add_the_method(capsys):
     assert "UNIMPLEMENTED: no Count in contract or class" in out and out.count("NOT YET") == 1
 
 
+def test_count_that_is_misspelt_in_the_class(capsys):
+    def generated(request, context):  # as in the base class that protoc writes
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+    with serving(Detect=detect, Count=generated) as address:
+        assert not check("13.1", address).ok
+    out = capsys.readouterr().out
+    assert "there is no method Count in the class" in out and "your line" not in out
+
+
+def test_count_that_is_not_finished_is_shown_with_its_line(capsys):
+    def count(request, context):
+        raise NotImplementedError("later")
+
+    with serving(Detect=detect, Count=count) as address:
+        assert not check("13.1", address).ok
+    assert 'raise NotImplementedError("later")' in capsys.readouterr().out
+
+
 def test_count_with_nobody_there(capsys):
     assert not check("13.1", "127.0.0.1:9").ok
     assert "nobody listens" in capsys.readouterr().out
@@ -171,6 +192,7 @@ def test_gateway_skeleton_is_told_to_add_the_route(capsys):
     ("mistake", "hint"),
     [
         ({"timeout": None}, "gives it one"),
+        ({"timeout": 1}, "timeout=5"),
         ({"translate": lambda found: MessageToDict(found)}, "MessageToDict leaves out"),
         ({"statuses": {}}, "code() gives the status"),
         ({"told": lambda status: True}, "except with a 500"),
