@@ -8,10 +8,19 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from .answer import RAISED
 from .probe import SECONDS, Probe, at_once, served
 from .report import Report, between
 from .watched import crash
 
+NO_ANSWER = {
+    "NoneType": "the function returns nothing: return the answer, True or False, in each case; print only shows it",
+    "coroutine": "a plain def, no async: calling an async function only makes a coroutine",
+    "async_generator": "a plain def, no async and no yield: return True or False",
+    "generator": "no yield: it makes a generator, which is always true; return True or False",
+}
+EXACT = "more than 5 %, however little more: compare the share itself, without // or round()"
+NEARLY = ("5.01 %", True, [{"200": 0}, {"200": 9499, "500": 501}], EXACT)
 PICTURES, WAIT, DIVIDE = "/pictures/{number}", "/wait/{ms}", "/divide/{a}/{b}"
 
 
@@ -88,11 +97,25 @@ def too_many_errors(report: Report, function: Callable[[list[str]], bool]) -> No
     hint = "the check needs the function, not what it returns: check('14.2', too_many_errors)"
     report.require("a function", True, callable(function), hint)
     for what, expected, counts, hint in _minutes():
-        try:
-            actual = function([_page(each) for each in counts])
-        except Exception as error:
-            actual, hint = crash(error), f"your function raised this error; {hint}"
-        report.expect(what, expected, actual, hint)
+        actual, hint = _answer(function, counts, hint)
+        (report.require if hint in NO_ANSWER.values() else report.expect)(what, expected, actual, hint)
+    if report.ok:  # a line for a wrong rule only
+        what, expected, counts, hint = NEARLY
+        actual, hint = _answer(function, counts, hint)
+        if actual != expected:
+            report.expect(what, expected, actual, hint)
+
+
+def _answer(function: Callable, counts: list[dict[str, int]], hint: str) -> tuple[Any, str]:
+    """What the function returns or raises, and the hint: another one where that is no answer."""
+    try:
+        actual = function([_page(each) for each in counts])
+    except Exception as error:
+        return crash(error), f"{RAISED}; {hint}"
+    kind = type(actual).__name__
+    if kind in ("coroutine", "generator"):
+        actual.close()
+    return (f"it made a {kind}" if kind in NO_ANSWER and actual is not None else actual), NO_ANSWER.get(kind, hint)
 
 
 def _minutes() -> list[tuple[str, bool, list[dict[str, int]], str]]:

@@ -232,6 +232,60 @@ def test_an_exception_in_the_rule_is_shown_with_its_line(capsys):
     assert "return scrapes.size > 0.05" in out and "Traceback" not in out
 
 
+def printed(scrapes):
+    print(rule()(scrapes))
+
+
+def returned_once(scrapes):
+    if rule()(scrapes):
+        return True
+
+
+async def awaited(scrapes):
+    return rule()(scrapes)
+
+
+def yielded(scrapes):
+    yield rule()(scrapes)
+
+
+async def both(scrapes):
+    yield rule()(scrapes)
+
+
+@pytest.mark.parametrize(
+    ("function", "actual", "hint"),
+    [
+        (printed, "None", "return the answer"),
+        (returned_once, "None", "True or False, in each case"),
+        (awaited, "it made a coroutine", "no async"),
+        (yielded, "it made a generator", "no yield"),
+        (both, "it made a async_generator", "no async and no yield"),
+    ],
+)
+def test_a_rule_that_gives_no_answer(function, actual, hint, capsys):
+    assert not check("14.2", function).ok
+    out = capsys.readouterr().out
+    assert f"actual:   {actual}\n" in out and hint in out and out.count("NOT YET") == 1
+
+
+@pytest.mark.parametrize(
+    "too_many", [lambda share: 100 * share // 1 > 5, lambda share: round(share, 2) > 0.05, lambda share: share >= 0.06]
+)
+def test_a_rule_that_rounds(too_many, capsys):
+    def too_many_errors(scrapes):
+        grown = {"ok": 0, "failed": 0}
+        series = {each for text in scrapes for each in read(text) if each[0] == "requests_total"}
+        for name, labels in series:
+            growth = increase([read(text).get((name, labels), 0) for text in scrapes])
+            grown["failed" if int(dict(labels)["status"]) >= 500 else "ok"] += growth
+        return bool(sum(grown.values())) and too_many(grown["failed"] / sum(grown.values()))
+
+    assert not check("14.2", too_many_errors).ok
+    out = capsys.readouterr().out
+    assert "without // or round()" in out and out.count("NOT YET") == 1
+
+
 def test_not_a_function(capsys):
     assert not check("14.2", True).ok
     assert "check('14.2', too_many_errors)" in capsys.readouterr().out
