@@ -7,9 +7,9 @@ import time
 from collections import Counter, deque
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response, UploadFile
@@ -161,6 +161,8 @@ def test_no_middleware_at_all(capsys):
         ({"scale": 1}, "milliseconds, as a number"),
         ({"finally_": False}, "in a finally:"),
         ({"method": "GET"}, "method and path are in scope"),
+        ({"dumps": lambda entry: json.dumps({**entry, "status": str(entry["status"])})}, "the status as a number"),
+        ({"dumps": lambda entry: f"{entry['method']} {entry['path']} {entry['status']}"}, "write it with log()"),
         ({"query": True}, "the path without ?"),
         ({"header": False}, "a function around send"),
         ({"dumps": lambda entry: json.dumps(entry).replace("\\n", "\n")}, "with log()"),
@@ -169,6 +171,12 @@ def test_no_middleware_at_all(capsys):
 def test_mistakes_in_the_request_log(mistake, hint, capsys):
     assert not check("09.1", logged(**mistake)).ok
     assert hint in capsys.readouterr().out
+
+
+def test_one_id_for_all_requests(capsys, monkeypatch):
+    monkeypatch.setitem(globals(), "uuid4", lambda: UUID(int=7))
+    assert not check("09.1", logged()).ok
+    assert "a new id for each" in capsys.readouterr().out
 
 
 def test_an_error_that_is_let_through(capsys):
@@ -278,6 +286,40 @@ def test_one_model_passes(how):
     assert check("09.2", create).ok
 
 
+class Factory:
+    def __call__(self):
+        return labels_api(in_a_lifespan)()
+
+
+class Middleware:
+    """An app, though it has no routes."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        partial(labels_api(in_a_lifespan)),
+        partial(lambda how: labels_api(how)(), in_a_lifespan),
+        Factory(),
+        Factory().__call__,
+        Middleware(labels_api(in_a_lifespan)()),
+    ],
+)
+def test_one_model_passes_however_the_app_is_made(target):
+    assert check("09.2", target).ok
+
+
+def test_a_function_that_returns_no_app(capsys):
+    assert not check("09.2", lambda: None).ok
+    assert "return app" in capsys.readouterr().out
+
+
 def test_one_model_passes_as_an_app_too():
     assert check("09.2", labels_api(in_a_lifespan)()).ok
 
@@ -301,7 +343,15 @@ GOODBYE = {"Deprecation": "@1793491200", "Sunset": "Sat, 01 May 2027 00:00:00 GM
 
 
 def counter(
-    detector, second=True, prefix="/v1/", headers=GOODBYE, dependency=False, ordered=True, marked=True, old=None
+    detector,
+    second=True,
+    prefix="/v1/",
+    headers=GOODBYE,
+    dependency=False,
+    ordered=True,
+    marked=True,
+    old=None,
+    ties=True,
 ):
     """The app with both versions, or with a mistake."""
     app = FastAPI()
@@ -335,6 +385,7 @@ def counter(
     def count_v2(name: str):
         found = counts(name)
         pairs = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]) if ordered else (pair[1], pair[0]))
+        pairs = pairs if ties else found.most_common()
         listed = [{"label": label, "count": count} for label, count in pairs]
         return {"picture": name, "total": found.total(), "counts": listed}
 
@@ -359,6 +410,7 @@ def test_the_skeleton_of_the_second_version(detector, capsys):
 @pytest.mark.parametrize(
     ("mistake", "hint"),
     [
+        ({"ties": False}, "equal numbers by label"),
         ({"dependency": True}, "add them in a middleware"),
         ({"prefix": "/"}, "only /v1 ends"),
         ({"headers": {"Deprecation": "Sun, 01 Nov 2026 00:00:00 GMT", "Sunset": GOODBYE["Sunset"]}}, "@ and seconds"),
@@ -376,7 +428,7 @@ def test_a_second_version_in_the_wrong_order(detector, capsys, monkeypatch):
     from classroom.checks import lesson_09
 
     found = ["orange", "apple", "apple"]  # whichever pictures the check draws, this one has an order
-    monkeypatch.setattr(lesson_09, "_some_labels", lambda count: {"crowd": found})
+    monkeypatch.setattr(lesson_09, "_some_labels", lambda *asked: {"crowd": found})
     assert not check(
         "09.3", counter(lambda picture: [type("Found", (), {"label": each}) for each in found], ordered=False)
     ).ok
