@@ -9,8 +9,8 @@ from typing import Any
 from classroom import ROOT
 
 from .pictures import labels, sample
-from .probe import served
-from .report import Report
+from .probe import ended, served
+from .report import Report, Stop
 
 FRUIT = ROOT / "images" / "fruit.jpg"
 COUNT = "call the detector on the decoded upload and count the labels: collections.Counter helps"
@@ -39,11 +39,13 @@ def client(report: Report, ask: Callable) -> None:
     right, hint = True, 'send params={"confidence": confidence} and take each detection\'s "label"'
     for confidence in (0.1, 0.6):
         what, expected = f"the labels of fruit.jpg at confidence {confidence}", labels(sample("fruit"), confidence)
-        right &= report.expect(what, expected, *_listed(ask(FRUIT, confidence), hint))
+        right &= report.expect(what, expected, *_listed(ended(report, ask, FRUIT, confidence), hint))
     if right:
         _another(report, ask)
     try:
-        actual = f"returned {ask(FRUIT, 2.0)!r}"
+        actual = f"returned {ended(report, ask, FRUIT, 2.0)!r}"
+    except Stop:
+        raise
     except Exception:  # whichever: the text asks for no special one
         actual = 422
     hint = "call answer.raise_for_status(), so that an error is never taken for an answer"
@@ -55,7 +57,10 @@ def _another(report: Report, ask: Callable) -> None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder, "photo.jpg")
         path.write_bytes(sample("apple"))
-        expected, (actual, hint) = labels(sample("apple"), 0.1), _listed(ask(path, 0.1), "post the file at `path`")
+        expected, (actual, hint) = (
+            labels(sample("apple"), 0.1),
+            _listed(ended(report, ask, path, 0.1), "post the file at `path`"),
+        )
     if actual != expected:
         report.expect("the labels of a copy of apple.jpg in another folder", expected, actual, hint)
 

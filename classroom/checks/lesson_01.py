@@ -3,11 +3,12 @@
 import random
 import re
 from collections.abc import Callable
+from inspect import signature
 from secrets import token_hex
 from typing import Any
 
 from .pictures import starter
-from .probe import Probe, served
+from .probe import Probe, ended, served
 from .report import Report, Such
 from .resources import all_of, answers, created, deleted, json_of, only_wrong, thing
 
@@ -36,18 +37,17 @@ def _written(report: Report, write: Callable, name: str, *request: str) -> None:
     """What the function writes for method, target, host and perhaps a text."""
     method, target, host, text = (*request, "")[:4]
     try:
-        data = write(*request)
+        signature(write).bind(*request)
     except TypeError as error:
-        if error.__traceback__ and error.__traceback__.tb_next:  # raised inside of the function
-            raise
         hint = 'def write_request(method, target, host, text=""): text may be left out'
         report.require(f"{name}: called with {len(request)} arguments", "bytes", f"TypeError: {error}", hint)
+    data = ended(report, write, *request)
     kind = type(data).__name__
     report.require(f"{name}: what is returned", "bytes", kind, RETURNED.get(kind, "encode head and text"))
     head, end, body = data.partition(b"\r\n\r\n")
-    ended = "an empty line" if end else "no empty line"
-    ended = r"\r or \n alone" if re.search(rb"(?<!\r)\n|\r(?!\n)", head) else ended
-    report.require(f"{name}: the head is closed", "an empty line", ended, CLOSED)
+    closed = "an empty line" if end else "no empty line"
+    closed = r"\r or \n alone" if re.search(rb"(?<!\r)\n|\r(?!\n)", head) else closed
+    report.require(f"{name}: the head is closed", "an empty line", closed, CLOSED)
     first, *lines = head.decode(errors="replace").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length, kind = (headers.get(f"content-{what}", ABSENT) for what in ("length", "type"))

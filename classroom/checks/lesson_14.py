@@ -9,8 +9,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from .answer import RAISED
-from .probe import SECONDS, Probe, at_once, served
-from .report import Report, between
+from .probe import SECONDS, Probe, at_once, ended, served
+from .report import Report, Stop, between
 from .watched import crash
 
 NO_ANSWER = {
@@ -97,19 +97,21 @@ def too_many_errors(report: Report, function: Callable[[list[str]], bool]) -> No
     hint = "the check needs the function, not what it returns: check('14.2', too_many_errors)"
     report.require("a function", True, callable(function), hint)
     for what, expected, counts, hint in _minutes():
-        actual, hint = _answer(function, counts, hint)
+        actual, hint = _answer(report, function, counts, hint)
         (report.require if hint in NO_ANSWER.values() else report.expect)(what, expected, actual, hint)
     if report.ok:  # a line for a wrong rule only
         what, expected, counts, hint = NEARLY
-        actual, hint = _answer(function, counts, hint)
+        actual, hint = _answer(report, function, counts, hint)
         if actual != expected:
             report.expect(what, expected, actual, hint)
 
 
-def _answer(function: Callable, counts: list[dict[str, int]], hint: str) -> tuple[Any, str]:
+def _answer(report: Report, function: Callable, counts: list[dict[str, int]], hint: str) -> tuple[Any, str]:
     """What the function returns or raises, and the hint: another one where that is no answer."""
     try:
-        actual = function([_page(each) for each in counts])
+        actual = ended(report, function, [_page(each) for each in counts])
+    except Stop:
+        raise
     except Exception as error:
         return crash(error), f"{RAISED}; {hint}"
     kind = type(actual).__name__

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections import Counter
 from contextlib import asynccontextmanager
 from threading import Event
@@ -11,6 +12,7 @@ import pytest
 import requests
 from fastapi import FastAPI, HTTPException, UploadFile
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from helpers import wait_for
 
 from classroom import ROOT
 from classroom.checks import check
@@ -413,3 +415,16 @@ def test_a_value_given_by_words():
     assert close(0.1 + 0.2) == 0.3 and {"iou": close(0.3)} == {"iou": 0.1 + 0.2}
     assert having({"a": 1}) == {"a": 1, "b": 2} and having({"a": 1}) != {"b": 2} and having({"a": 1}) != None  # noqa: E711
     assert str(between(1, 2)) == "1 to 2"
+
+
+@pytest.mark.parametrize("number", ["01.1", "14.2", "client"])
+def test_a_loop_without_an_end_ends_the_check(number, monkeypatch, capsys):
+    monkeypatch.setattr(ended, "__kwdefaults__", {"seconds": 0.2})
+
+    def loops(*given, **named):
+        while True:
+            pass
+
+    assert not check(number, loops).ok
+    assert "it still runs after 0.2 s" in capsys.readouterr().out
+    wait_for(lambda: all(each.name != "student" for each in threading.enumerate()), "the end of the loop")
