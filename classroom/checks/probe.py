@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from ctypes import c_ulong, py_object, pythonapi
 from functools import partialmethod
 from threading import Thread
 from typing import Any
@@ -20,7 +19,7 @@ from .watched import Watched, quiet, twice
 SECONDS = 30  # for one answer
 STOP = 10  # seconds in which the app's server should have ended
 AGAIN = "run the cell that makes the app again, then your cell: the first function is the one that answers"
-ENDLESS = "is there a loop whose condition never becomes false?"
+ENDLESS = "is there a loop whose condition never becomes false? Restart the kernel, where it still runs"
 FACTORY = "the check needs the function, not its app; the function's last line is: return app"
 
 
@@ -81,11 +80,10 @@ def ended(report: Report, function: Callable[..., Any], *args: Any, seconds: flo
         except BaseException as error:
             outcome.set_exception(error)
 
-    thread = Thread(target=run, name="student", daemon=True)
+    thread = Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    if thread.is_alive():  # an error in its midst: else its loop would slow down all that follows
-        pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread.ident or 0), py_object(SystemExit))
+    if thread.is_alive():
         report.require("your function ends", "it ends", f"it still runs after {seconds:g} s", ENDLESS)
     return outcome.result()
 
