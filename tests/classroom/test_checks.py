@@ -415,6 +415,17 @@ def test_a_value_given_by_words():
     assert str(between(1, 2)) == "1 to 2"
 
 
+def test_an_error_by_chance_is_no_error_of_the_api(url, capsys):
+    def labels(path, confidence):
+        with open(path, "rb") as file:
+            answer = requests.post(f"{url}/v1/detections", params={"confidence": confidence}, files={"file": file})
+        return [each["label"] for each in answer.json()["detections"]]
+
+    assert not check("client", labels).ok
+    out = capsys.readouterr().out
+    assert "KeyError" in out and "raise_for_status" in out and "2 of 3 right" in out
+
+
 @pytest.mark.parametrize("number", ["01.1", "14.2", "client"])
 def test_a_loop_without_an_end_ends_the_check(number, monkeypatch, capsys):
     monkeypatch.setattr(ended, "__kwdefaults__", {"seconds": 0.2})

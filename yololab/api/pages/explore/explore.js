@@ -111,6 +111,7 @@ function receive() {
   Object.assign(scene, { size: answer.image, candidates: answer.candidates });
   standard = { confidence: answer.confidence, nms: answer.nms_threshold };
   for (const name of Object.keys(limits)) setLimit(name, standard[name]);
+  scene.fates = judge(scene.candidates, limits.confidence, limits.nms); // before there are rows that tell of them
   $("controls").disabled = false;
   $("note").textContent = scene.candidates.length < MOST ? "" : `The network proposed more; these are the ${MOST} best.`;
   $("rows").replaceChildren(...scene.candidates.map(makeRow));
