@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from random import shuffle
 from secrets import token_hex
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 from yololab.api.app import create_app
@@ -13,7 +13,7 @@ from yololab.api.settings import Settings
 from yololab.vision.machine import free_port
 
 from .pictures import starter
-from .probe import served
+from .probe import Endless, served, within
 from .report import Report
 from .watched import crash
 
@@ -111,21 +111,13 @@ GOOD = {"the lab's API": _as_it_is, "another build: confidences a little lower, 
 
 def _verdict(function: Callable[[str], Any], url: str) -> str:
     """What the student's function says of the deployment at this address; or its error, or that it does not end."""
-    said = []
-
-    def run() -> None:
-        try:
-            problems = function(url)
-            said.append(f"broken: {problems}"[:120] if problems else "good")
-        except (Exception, SystemExit) as error:
-            said.append(crash(error))
-
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(LIMIT)
-    if thread.is_alive():
+    try:
+        problems = within(LIMIT, function, url)
+    except Endless:
         return f"no end within {LIMIT:g} s"
-    return said[0] if said else "no answer"
+    except (Exception, SystemExit) as error:
+        return crash(error)
+    return f"broken: {problems}"[:120] if problems else "good"
 
 
 def smoke(report: Report, function: Callable[[str], Any]) -> None:

@@ -60,10 +60,8 @@ def _another(report: Report, ask: Callable) -> None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder, "photo.jpg")
         path.write_bytes(sample("apple"))
-        expected, (actual, hint) = (
-            labels(sample("apple"), 0.1),
-            _listed(ended(report, ask, path, 0.1), "post the file at `path`"),
-        )
+        actual, hint = _listed(ended(report, ask, path, 0.1), "post the file at `path`")
+    expected = labels(sample("apple"), 0.1)
     if actual != expected:
         report.expect("the labels of a copy of apple.jpg in another folder", expected, actual, hint)
 

@@ -70,8 +70,12 @@ class Probe:
     delete = partialmethod(request, "DELETE")
 
 
-def ended(report: Report, function: Callable[..., Any], *args: Any, seconds: float = SECONDS) -> Any:
-    """`function(*args)`, raising what it raises. Notes it, and raises Stop, where it does not end in time."""
+class Endless(Exception):
+    """A function that has not ended in its time."""
+
+
+def within(seconds: float, function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)`, raising what it raises; Endless where it does not end in time: it is left to itself then."""
     outcome: Future[Any] = Future()
 
     def run() -> None:
@@ -84,8 +88,16 @@ def ended(report: Report, function: Callable[..., Any], *args: Any, seconds: flo
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        report.require("your function ends", "it ends", f"it still runs after {seconds:g} s", ENDLESS)
+        raise Endless
     return outcome.result()
+
+
+def ended(report: Report, function: Callable[..., Any], *args: Any, seconds: float = SECONDS) -> Any:
+    """`function(*args)`, raising what it raises. Notes it, and raises Stop, where it does not end in time."""
+    try:
+        return within(seconds, function, *args)
+    except Endless:
+        return report.require("your function ends", "it ends", f"it still runs after {seconds:g} s", ENDLESS)
 
 
 def at_once(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:

@@ -44,7 +44,7 @@ def said(websocket: ClientConnection, with_reason: bool = False) -> Any:
     except ConnectionClosed as closed:
         code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
         return f"closed with {code}: {reason}" if with_reason and reason else f"closed with {code}"
-    return as_json(text)
+    return _json(text)
 
 
 def expect(report: Report, websocket: ClientConnection, what: str, expected: Any, hint: str,
@@ -57,7 +57,7 @@ def expect(report: Report, websocket: ClientConnection, what: str, expected: Any
     )
 
 
-def as_json(text: str | bytes) -> Any:
+def _json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except ValueError:

@@ -264,12 +264,18 @@ def test_only_the_last_choice_gets_the_camera(browser, server):
     page.close()
 
 
-def test_a_paused_page_comes_back_after_a_restart(browser):
+def watched(browser):
+    """A server of its own, and its page with the demo clip running."""
     server = serve(create_app(Settings(keep=False, extras="live")), port=0, quiet=True)
     page = browser.new_page()
     page.goto(f"{server.url}/live")
     page.evaluate(LISTEN, BITS)
     run(page, 3, "#demo")
+    return server, page
+
+
+def test_a_paused_page_comes_back_after_a_restart(browser):
+    server, page = watched(browser)
     server.stop()
     page.locator("#notice:visible", has_text="Trying again").wait_for()
     with page.expect_event("requestfailed", lambda request: "v1/models" in request.url):  # it tries again, in vain
@@ -293,11 +299,7 @@ def test_a_server_that_does_not_answer_is_told(page, server, monkeypatch):
 
 
 def test_a_server_that_stops_and_comes_back(browser):
-    server = serve(create_app(Settings(keep=False, extras="live")), port=0, quiet=True)
-    page = browser.new_page()
-    page.goto(f"{server.url}/live")
-    page.evaluate(LISTEN, BITS)
-    run(page, 3, "#demo")
+    server, page = watched(browser)
     server.stop()
     page.locator("#notice:visible").wait_for()
     assert "The server is stopping" in page.locator("#problem").inner_text()

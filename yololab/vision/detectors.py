@@ -43,7 +43,8 @@ class Detectors:
         with lock:
             if detector := self._current(name):
                 return self._used(name, detector)
-            state = _state(model)  # before it is read: what changes meanwhile is noticed at the next use
+            # before it is read: what changes meanwhile is noticed at the next use
+            state = _state(model, model.weight_files)
             detector = Detector(model, self._engine, threads=self._threads)
             self._loaded[name] = detector, state
             return self._used(name, detector)
@@ -62,14 +63,15 @@ class Detectors:
         detector, state = self._loaded.get(name, (None, ()))
         if detector is None:
             return None
-        now = _state(detector.model)
-        gone = None in now[: 1 + len(detector.model.weight_files)]
+        weights = detector.model.weight_files
+        now = _state(detector.model, weights)
+        gone = None in now[: 1 + len(weights)]
         return detector if now == state or gone else None
 
 
-def _state(model: Model) -> State:
+def _state(model: Model, weights: Sequence[Path]) -> State:
     """Size and time of a model's files, None for one that is not there: its network, its weights, the others."""
-    own = (model.path, *model.weight_files, model.names, *(model.path.with_suffix(end) for end in (".names", ".toml")))
+    own = (model.path, *weights, model.names, *(model.path.with_suffix(end) for end in (".names", ".toml")))
     state: list[tuple[int, int] | None] = []
     for path in own:
         try:

@@ -12,16 +12,8 @@ __all__ = ["check", "gray_levels"]
 AS_BYTES = {1, 2, 6, 7}  # types of values that are not read number by number
 TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG and LONG8, as struct calls them
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, FORMAT, DNG = (
-    254,
-    256,
-    257,
-    258,
-    259,
-    262,
-    277,
-    339,
-    50706,
-)
+    254, 256, 257, 258, 259, 262, 277, 339, 50706,
+)  # fmt: skip
 WHITE_IS_ZERO = 0
 READ = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 50000}  # ways to compress: none, fax, LZW, JPEG, deflate, PackBits, zstd
 PREVIEW = 1  # bit of SUBFILE: a smaller version of another picture of the file
